@@ -1,0 +1,1 @@
+//! The one integration-test binary, so that RocksDB and librdkafka are linked once.
