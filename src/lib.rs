@@ -1,1 +1,7 @@
 //! fairlead: an event-sourced stream processor for on-call, topic migration and build caches on Kafka.
+
+pub mod codec;
+pub mod event;
+pub mod operator;
+pub mod record;
+pub mod topology;

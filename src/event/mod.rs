@@ -1,0 +1,107 @@
+//! The facts: one file a fact, the typed twin of its schema in `schemas/`.
+//!
+//! A fact is what happened or how a thing stands, never a command to change a field. Invariants: a twin's serde defaults
+//! equal the defaults of its schema; enum symbols are spelled as in the schema; [`Fact::key`] is the only place that says
+//! by what a fact is keyed. Nothing here knows an operator, a topic's name or a codec.
+
+pub mod alert;
+pub mod deploy;
+pub mod incident;
+pub mod slack;
+pub mod text;
+
+use std::fmt;
+
+pub use alert::{Alert, AlertStatus, Level, Mention};
+pub use deploy::{Deploy, DeployKind, DeployOutcome};
+pub use incident::{Incident, IncidentAlert, IncidentChange, IncidentState, Suspect};
+pub use slack::{SlackAction, SlackActionKind, SlackOutcome, SlackStatus};
+pub use text::{Labels, Text};
+
+use serde::{Deserialize, Serialize};
+
+/// Any fact. Closed: a new fact is a new variant here, a schema, and a file.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fact<'a> {
+    Alert(Alert<'a>),
+    Deploy(Deploy<'a>),
+    Incident(Incident),
+    SlackAction(SlackAction),
+    SlackOutcome(SlackOutcome),
+}
+
+impl Fact<'_> {
+    pub fn kind(&self) -> FactKind {
+        match self {
+            Fact::Alert(_) => FactKind::Alert,
+            Fact::Deploy(_) => FactKind::Deploy,
+            Fact::Incident(_) => FactKind::Incident,
+            Fact::SlackAction(_) => FactKind::SlackAction,
+            Fact::SlackOutcome(_) => FactKind::SlackOutcome,
+        }
+    }
+
+    /// The record key under which this fact is published.
+    pub fn key(&self) -> &str {
+        match self {
+            Fact::Alert(alert) => &alert.service,
+            Fact::Deploy(deploy) => &deploy.service,
+            Fact::Incident(incident) => &incident.service,
+            Fact::SlackAction(action) => &action.incident_id,
+            Fact::SlackOutcome(outcome) => &outcome.incident_id,
+        }
+    }
+
+    pub fn into_owned(self) -> Fact<'static> {
+        match self {
+            Fact::Alert(alert) => Fact::Alert(alert.into_owned()),
+            Fact::Deploy(deploy) => Fact::Deploy(deploy.into_owned()),
+            Fact::Incident(incident) => Fact::Incident(incident),
+            Fact::SlackAction(action) => Fact::SlackAction(action),
+            Fact::SlackOutcome(outcome) => Fact::SlackOutcome(outcome),
+        }
+    }
+}
+
+/// The name of a fact as topology files spell it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FactKind {
+    Alert,
+    Deploy,
+    Incident,
+    SlackAction,
+    SlackOutcome,
+}
+
+impl FactKind {
+    pub const ALL: [FactKind; 5] =
+        [FactKind::Alert, FactKind::Deploy, FactKind::Incident, FactKind::SlackAction, FactKind::SlackOutcome];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            FactKind::Alert => "alert",
+            FactKind::Deploy => "deploy",
+            FactKind::Incident => "incident",
+            FactKind::SlackAction => "slack_action",
+            FactKind::SlackOutcome => "slack_outcome",
+        }
+    }
+
+    /// The schema as it ships, in Avro's JSON.
+    pub fn schema_json(self) -> &'static str {
+        match self {
+            FactKind::Alert => include_str!("../../schemas/alert.avsc"),
+            FactKind::Deploy => include_str!("../../schemas/deploy.avsc"),
+            FactKind::Incident => include_str!("../../schemas/incident.avsc"),
+            FactKind::SlackAction => include_str!("../../schemas/slack_action.avsc"),
+            FactKind::SlackOutcome => include_str!("../../schemas/slack_outcome.avsc"),
+        }
+    }
+}
+
+impl fmt::Display for FactKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

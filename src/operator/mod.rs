@@ -1,0 +1,64 @@
+//! Operators: keyed state machines that decide new facts from one key's state and remember them.
+//!
+//! Total, synchronous, no context object. `decide` says what happened, `evolve` remembers it; what must be remembered but
+//! not told is an event that `publish` answers with `None`. Time comes from the record or is the deadline itself.
+//! A join is an operator whose `Input` has several variants with the same key. What is *not* here: stores, clocks, topics,
+//! encodings, other operators. An operator never sees the name of a topic, only kinds of facts.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::event::{Fact, FactKind};
+use crate::record::EventTime;
+
+/// An operator's named output; topology files map it to a topic or to another operator.
+pub type Port = &'static str;
+
+/// The value is its own validated configuration.
+pub trait Operator: Send + 'static {
+    /// As topology files spell it.
+    const KIND: &'static str;
+    /// The facts it reads, at most one input per kind.
+    const INPUTS: &'static [FactKind];
+    /// Its outputs and what they carry.
+    const PORTS: &'static [(Port, FactKind)];
+    /// Avro schema of the state, from `schemas/state/`.
+    const STATE_SCHEMA: &'static str;
+
+    /// A closed enum with a variant for each of `INPUTS`; converting a fact of another kind is the only error.
+    type Input<'a>: TryFrom<Fact<'a>>;
+    /// A closed enum: what this operator can say.
+    type Event;
+    /// What it remembers of one key. A state equal to the default is forgotten, so the default must mean "nothing known".
+    type State: Clone + Default + PartialEq + Serialize + DeserializeOwned + Send;
+
+    fn decide(&self, state: &Self::State, input: &Self::Input<'_>, at: EventTime) -> Vec<Self::Event>;
+
+    /// No `self`: configuration never rewrites memory.
+    fn evolve(state: Self::State, event: &Self::Event) -> Self::State;
+
+    /// When this key wants to be woken, as a question to its state: nothing to cancel, nothing lost in a crash.
+    fn deadline(&self, _state: &Self::State) -> Option<EventTime> {
+        None
+    }
+
+    /// What happened because `at`, the key's own deadline, has passed. Must move the deadline, or end it.
+    fn due(&self, _state: &Self::State, _at: EventTime) -> Vec<Self::Event> {
+        Vec::new()
+    }
+
+    /// `None`: remembered, not told.
+    fn publish(event: Self::Event) -> Option<(Port, Fact<'static>)>;
+}
+
+/// Decides and remembers one input.
+pub fn step<O: Operator>(
+    operator: &O,
+    state: O::State,
+    input: &O::Input<'_>,
+    at: EventTime,
+) -> (O::State, Vec<O::Event>) {
+    let events = operator.decide(&state, input, at);
+    let state = events.iter().fold(state, O::evolve);
+    (state, events)
+}

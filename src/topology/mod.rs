@@ -1,0 +1,1 @@
+//! From YAML to a checked graph, and the pure engine that runs it.
