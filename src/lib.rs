@@ -2,6 +2,8 @@
 
 pub mod codec;
 pub mod event;
+#[cfg(feature = "runtime")]
+pub mod log;
 pub mod operator;
 pub mod record;
 pub mod topology;

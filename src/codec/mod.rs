@@ -73,7 +73,8 @@ impl Formats {
     pub fn shipped() -> Self {
         let mut formats = Self::default();
         for (id, kind) in (1..).zip(FactKind::ALL) {
-            let format = Format::new(SchemaId(id), kind.schema_json()).expect("the shipped schemas parse: a test says so");
+            let format =
+                Format::new(SchemaId(id), kind.schema_json()).expect("the shipped schemas parse: a test says so");
             formats.write_fact_with(kind, format);
         }
         formats

@@ -6,10 +6,10 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::Deref;
 
+use arrayvec::ArrayVec;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use arrayvec::ArrayVec;
 
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Text<'a>(pub Cow<'a, str>);
@@ -233,9 +233,13 @@ mod tests {
         assert_eq!(labels.get("severity"), Some("critical"));
         assert_eq!(labels.get("missing"), None);
         assert_eq!(labels.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["alertname", "severity"]);
-        assert!(labels.0.as_slice().iter().all(|(name, value)| {
-            matches!(name.0, Cow::Borrowed(_)) && matches!(value.0, Cow::Borrowed(_))
-        }));
+        assert!(
+            labels
+                .0
+                .as_slice()
+                .iter()
+                .all(|(name, value)| { matches!(name.0, Cow::Borrowed(_)) && matches!(value.0, Cow::Borrowed(_)) })
+        );
     }
 
     #[test]
@@ -249,7 +253,8 @@ mod tests {
         let pairs = [("b", "1"), ("a", "1"), ("b", "2"), ("a", "2"), ("b", "3")];
         let labels: Labels<'_> = pairs.iter().map(|(name, value)| (Text::from(*name), Text::from(*value))).collect();
         assert_eq!(labels.iter().collect::<Vec<_>>(), [("a", "2"), ("b", "3")]);
-        let many: Labels<'_> = (0..40).rev().map(|n| (format!("{:02}", n % 20).into(), format!("{n}").into())).collect();
+        let many: Labels<'_> =
+            (0..40).rev().map(|n| (format!("{:02}", n % 20).into(), format!("{n}").into())).collect();
         assert_eq!((many.len(), many.get("03")), (20, Some("3")));
     }
 }

@@ -1,0 +1,82 @@
+//! How every Kafka client of fairlead is configured: one place for addresses, security and defaults.
+//!
+//! Any librdkafka property passes through `properties`; what correctness rests on (read_committed, no automatic commits,
+//! murmur2 partitioning, idempotence) is set after them and cannot be overridden. Secrets are never printed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use rdkafka::ClientConfig;
+
+/// How to reach one Kafka cluster.
+#[derive(Clone, Default)]
+pub struct Connection {
+    /// `host:port`, comma separated.
+    pub bootstrap_servers: String,
+    /// librdkafka properties (`security.protocol`, `sasl.*`, `ssl.*`, …).
+    pub properties: BTreeMap<String, String>,
+}
+
+impl Connection {
+    pub fn new(bootstrap_servers: &str) -> Self {
+        Self { bootstrap_servers: bootstrap_servers.to_owned(), properties: BTreeMap::new() }
+    }
+
+    /// For admin calls and look-ups.
+    pub fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        for (name, value) in &self.properties {
+            config.set(name, value);
+        }
+        config.set("bootstrap.servers", &self.bootstrap_servers).set("client.id", "fairlead");
+        config
+    }
+
+    /// A member of `group` that reads committed records only and commits nothing by itself.
+    pub fn consumer(&self, group: &str) -> ClientConfig {
+        let mut config = self.client();
+        config
+            .set("group.id", group)
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("isolation.level", "read_committed")
+            // Only `range` gives one member the same partition number of every topic, which joins need.
+            .set("partition.assignment.strategy", "range");
+        config
+    }
+
+    /// Idempotent, acknowledged by all replicas, partitioned as Java's default producer does.
+    pub fn producer(&self) -> ClientConfig {
+        let mut config = self.client();
+        config.set("enable.idempotence", "true").set("acks", "all").set("partitioner", "murmur2_random");
+        config
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Values may be secrets: only the names are shown.
+        let properties: Vec<_> = self.properties.keys().collect();
+        f.debug_struct("Connection")
+            .field("bootstrap_servers", &self.bootstrap_servers)
+            .field("properties", &properties)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn properties_pass_through_but_not_over_what_correctness_rests_on() {
+        let mut connection = Connection::new("localhost:9092");
+        connection.properties.insert("sasl.password".into(), "hush".into());
+        connection.properties.insert("enable.auto.commit".into(), "true".into());
+        let consumer = connection.consumer("g");
+        assert_eq!(consumer.get("sasl.password"), Some("hush"));
+        assert_eq!(consumer.get("enable.auto.commit"), Some("false"));
+        assert_eq!(connection.producer().get("partitioner"), Some("murmur2_random"));
+        assert!(!format!("{connection:?}").contains("hush"));
+    }
+}
