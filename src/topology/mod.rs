@@ -1,1 +1,9 @@
 //! From YAML to a checked graph, and the pure engine that runs it.
+//!
+//! `spec` (what YAML may say) -> `compile` (all errors at once) -> [`engine::SubTopology`]: stages behind one `dyn` seam
+//! ([`stage`]), run batch by batch. The brokerless driver and the runtime run the very same engine. Nothing here does I/O.
+
+pub mod dead_letter;
+pub mod engine;
+pub mod journal;
+pub mod stage;

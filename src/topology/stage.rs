@@ -1,0 +1,172 @@
+//! The one `dyn` seam: a [`Stage`] is any operator with the states of the keys at hand.
+//!
+//! A stage holds the states that a batch touches, decoded, so that a key met twice in a batch reads what the first meeting
+//! left, and its state is encoded once per commit. States stay for the next batch as a cache. Invariant: what a stage holds
+//! between batches is what was committed; after an abort the caller says [`Stage::discard`].
+
+use std::collections::BTreeMap;
+
+use crate::codec::{self, Format, Formats};
+use crate::event::{Fact, FactKind};
+use crate::operator::{Operator, Port};
+use crate::record::EventTime;
+
+pub type Key = Vec<u8>;
+
+/// States kept decoded between batches; above this the cache starts anew.
+const CACHE_KEYS_MAX: usize = 16_384;
+
+/// What an operator told, at which event time.
+#[derive(Debug)]
+pub struct Emission {
+    pub port: Port,
+    pub fact: Fact<'static>,
+}
+
+/// A key whose state is another than the one stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateChange {
+    pub key: Key,
+    /// `None`: forgotten.
+    pub state: Option<Vec<u8>>,
+    /// Deadline as stored, and as it is now.
+    pub deadline_before: Option<EventTime>,
+    pub deadline: Option<EventTime>,
+}
+
+pub trait Stage: Send {
+    /// The name topology files gave it.
+    fn name(&self) -> &str;
+    fn inputs(&self) -> &'static [FactKind];
+    fn ports(&self) -> &'static [(Port, FactKind)];
+
+    fn holds(&self, key: &[u8]) -> bool;
+
+    /// Takes a key's stored state in.
+    fn load(&mut self, key: &[u8], stored: Option<&[u8]>, formats: &Formats) -> Result<(), codec::Error>;
+
+    /// Decides one fact. The key must be held.
+    fn step(&mut self, key: &[u8], fact: Fact<'_>, at: EventTime) -> Vec<Emission>;
+
+    /// Tells the key that its deadline has passed. The key must be held.
+    fn due(&mut self, key: &[u8], deadline: EventTime) -> Vec<Emission>;
+
+    fn deadline(&self, key: &[u8]) -> Option<EventTime>;
+
+    /// The deadline within a stored state: the timer index is rebuilt from states.
+    fn stored_deadline(&self, stored: &[u8], formats: &Formats) -> Result<Option<EventTime>, codec::Error>;
+
+    /// What changed since the last call, in the order of keys.
+    fn changes(&mut self) -> Result<Vec<StateChange>, codec::Error>;
+
+    /// Forgets everything held.
+    fn discard(&mut self);
+}
+
+/// Builds a stage from an operator. `state_format` is the registered schema of its state.
+pub fn stage<O: Operator>(name: &str, operator: O, state_format: Format) -> Box<dyn Stage> {
+    Box::new(OperatorStage { name: name.to_owned(), operator, state_format, held: BTreeMap::new() })
+}
+
+struct OperatorStage<O: Operator> {
+    name: String,
+    operator: O,
+    state_format: Format,
+    held: BTreeMap<Key, Held<O::State>>,
+}
+
+struct Held<S> {
+    state: S,
+    /// As stored: what the next change is told relative to.
+    stored_deadline: Option<EventTime>,
+    touched: bool,
+}
+
+impl<O: Operator> OperatorStage<O> {
+    /// Folds events into the key's state and turns what is told into emissions.
+    fn remember(&mut self, key: &[u8], events: Vec<O::Event>) -> Vec<Emission> {
+        let Some(held) = self.held.get_mut(key) else { return Vec::new() };
+        if !events.is_empty() {
+            held.touched = true;
+            held.state = events.iter().fold(std::mem::take(&mut held.state), O::evolve);
+        }
+        events.into_iter().filter_map(O::publish).map(|(port, fact)| Emission { port, fact }).collect()
+    }
+
+    fn decode(&self, stored: &[u8], formats: &Formats) -> Result<O::State, codec::Error> {
+        formats.decode(stored, &self.state_format.name)
+    }
+}
+
+impl<O: Operator> Stage for OperatorStage<O> {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn inputs(&self) -> &'static [FactKind] {
+        O::INPUTS
+    }
+
+    fn ports(&self) -> &'static [(Port, FactKind)] {
+        O::PORTS
+    }
+
+    fn holds(&self, key: &[u8]) -> bool {
+        self.held.contains_key(key)
+    }
+
+    fn load(&mut self, key: &[u8], stored: Option<&[u8]>, formats: &Formats) -> Result<(), codec::Error> {
+        let state = stored.map(|stored| self.decode(stored, formats)).transpose()?.unwrap_or_default();
+        let stored_deadline = self.operator.deadline(&state);
+        self.held.insert(key.to_vec(), Held { state, stored_deadline, touched: false });
+        Ok(())
+    }
+
+    fn step(&mut self, key: &[u8], fact: Fact<'_>, at: EventTime) -> Vec<Emission> {
+        // `compile` lets only kinds of `O::INPUTS` come here.
+        let Ok(input) = O::Input::try_from(fact) else { return Vec::new() };
+        let Some(held) = self.held.get(key) else { return Vec::new() };
+        let events = self.operator.decide(&held.state, &input, at);
+        self.remember(key, events)
+    }
+
+    fn due(&mut self, key: &[u8], deadline: EventTime) -> Vec<Emission> {
+        let Some(held) = self.held.get(key) else { return Vec::new() };
+        let events = self.operator.due(&held.state, deadline);
+        self.remember(key, events)
+    }
+
+    fn deadline(&self, key: &[u8]) -> Option<EventTime> {
+        self.operator.deadline(&self.held.get(key)?.state)
+    }
+
+    fn stored_deadline(&self, stored: &[u8], formats: &Formats) -> Result<Option<EventTime>, codec::Error> {
+        Ok(self.operator.deadline(&self.decode(stored, formats)?))
+    }
+
+    fn changes(&mut self) -> Result<Vec<StateChange>, codec::Error> {
+        let nothing = O::State::default();
+        let mut changes = Vec::new();
+        for (key, held) in self.held.iter_mut().filter(|(_, held)| held.touched) {
+            let state = if held.state == nothing {
+                None
+            } else {
+                let mut bytes = Vec::new();
+                self.state_format.encode(&held.state, &mut bytes)?;
+                Some(bytes)
+            };
+            let deadline = self.operator.deadline(&held.state);
+            changes.push(StateChange { key: key.clone(), state, deadline_before: held.stored_deadline, deadline });
+            held.stored_deadline = deadline;
+            held.touched = false;
+        }
+        if self.held.len() > CACHE_KEYS_MAX {
+            self.held.clear();
+        }
+        Ok(changes)
+    }
+
+    fn discard(&mut self) {
+        self.held.clear();
+    }
+}
