@@ -4,6 +4,7 @@
 //! tests) and asks nobody: an id it does not know is an error that its caller may mend with [`Formats::learn`].
 
 pub mod avro;
+pub mod compat;
 pub mod envelope;
 
 use std::collections::BTreeMap;

@@ -1,1 +1,2 @@
 //! The one integration-test binary, so that RocksDB and librdkafka are linked once.
+mod compat;
