@@ -1,2 +1,4 @@
 //! The one integration-test binary, so that RocksDB and librdkafka are linked once.
 mod compat;
+#[cfg(feature = "runtime")]
+mod harness;
