@@ -102,6 +102,10 @@ pub trait Log {
 
     /// Throws the producer away and initialises a new one: resolves a transaction of unknown outcome, fences twins.
     fn renew_producer(&mut self) -> Result<(), Error>;
+
+    /// Whether a transport error or time-out was seen inside a transaction since the producer was made, even if the commit
+    /// succeeded: a late repetition of its end could then end the next transaction. The caller renews before it begins.
+    fn must_renew(&self) -> bool;
 }
 
 /// Reads partitions from given offsets outside any group: restore, replay, lineage, dead letters.
