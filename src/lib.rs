@@ -1,5 +1,7 @@
 //! fairlead: an event-sourced stream processor for on-call, topic migration and build caches on Kafka.
 
+#[cfg(feature = "runtime")]
+pub mod clock;
 pub mod codec;
 pub mod event;
 #[cfg(feature = "runtime")]

@@ -50,10 +50,10 @@ pub enum Reason {
 
 impl DeadLetter {
     pub fn of(record: &Record<'_>, reader: &str, reason: Reason, error: String, at_ms: i64) -> Self {
-        let headers = record.headers.iter().map(|(name, value)| DeadLetterHeader {
-            name: name.to_owned(),
-            value: value.map(<[u8]>::to_vec),
-        });
+        let headers = record
+            .headers
+            .iter()
+            .map(|(name, value)| DeadLetterHeader { name: name.to_owned(), value: value.map(<[u8]>::to_vec) });
         Self {
             topic: record.topic.to_string(),
             partition: record.partition.0,

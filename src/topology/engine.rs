@@ -286,7 +286,8 @@ fn decode<'a>(
     sources: &BTreeMap<Topic, Source>,
     formats: &Formats,
 ) -> Result<(Fact<'a>, &'a [u8]), (Reason, String)> {
-    let key = record.key.ok_or_else(|| (Reason::NoKey, "the record has no key, so it belongs to no state".to_owned()))?;
+    let key =
+        record.key.ok_or_else(|| (Reason::NoKey, "the record has no key, so it belongs to no state".to_owned()))?;
     let value = record.value.ok_or_else(|| (Reason::NoValue, "a tombstone is no fact".to_owned()))?;
     let Some(source) = sources.get(record.topic) else {
         return Err((Reason::OtherRecord, format!("{} is no source of this sub-topology", record.topic)));
