@@ -63,6 +63,21 @@ impl Fact<'_> {
     }
 }
 
+/// A fact of one kind, taken out of [`Fact`]; the error is the kind it was instead.
+impl<'a> TryFrom<Fact<'a>> for Alert<'a> {
+    type Error = FactKind;
+    fn try_from(fact: Fact<'a>) -> Result<Self, FactKind> {
+        if let Fact::Alert(alert) = fact { Ok(alert) } else { Err(fact.kind()) }
+    }
+}
+
+impl TryFrom<Fact<'_>> for Incident {
+    type Error = FactKind;
+    fn try_from(fact: Fact<'_>) -> Result<Self, FactKind> {
+        if let Fact::Incident(incident) = fact { Ok(incident) } else { Err(fact.kind()) }
+    }
+}
+
 /// The name of a fact as topology files spell it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

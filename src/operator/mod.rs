@@ -5,6 +5,10 @@
 //! A join is an operator whose `Input` has several variants with the same key. What is *not* here: stores, clocks, topics,
 //! encodings, other operators. An operator never sees the name of a topic, only kinds of facts.
 
+pub mod level;
+#[cfg(test)]
+mod script;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -31,6 +35,11 @@ pub trait Operator: Send + 'static {
     type Event;
     /// What it remembers of one key. A state equal to the default is forgotten, so the default must mean "nothing known".
     type State: Clone + Default + PartialEq + Serialize + DeserializeOwned + Send;
+
+    /// What is wrong with this configuration: all of it, each with what to mend. Empty when it may run.
+    fn problems(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     fn decide(&self, state: &Self::State, input: &Self::Input<'_>, at: EventTime) -> Vec<Self::Event>;
 

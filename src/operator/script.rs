@@ -1,0 +1,232 @@
+//! One-line scripts for the operators' tests: facts and times in, what was told out.
+//!
+//! `12:30 fire a1 level=high mention=owner code=503` tells at 12 min 30 s that alert a1 fires; `resolve a1` ends its episode;
+//! `deploy d1 version=v2`; `wait` lets time pass. A key that names no field becomes a label, or with `@` an annotation.
+//! Running a script proves on the way that every state survives its Avro schema and that every deadline passes.
+
+use std::collections::BTreeMap;
+
+use super::{Operator, step};
+use crate::codec::{Format, Formats, SchemaId};
+use crate::event::{Alert, AlertStatus, Deploy, DeployKind, DeployOutcome, Fact, Level, Mention};
+use crate::record::EventTime;
+
+#[expect(clippy::large_enum_variant, reason = "a test's line is short-lived")]
+pub enum Line {
+    Fact(Fact<'static>),
+    Wait,
+}
+
+/// What one operator told, and what it remembers by key in the end.
+pub struct Run<S> {
+    pub told: Vec<(EventTime, &'static str, Fact<'static>)>,
+    pub states: BTreeMap<String, S>,
+}
+
+pub fn run<O: Operator>(operator: &O, script: &str) -> Run<O::State>
+where
+    O::State: std::fmt::Debug,
+{
+    feed(operator, lines(script))
+}
+
+pub fn feed<O: Operator>(operator: &O, lines: impl IntoIterator<Item = (EventTime, Line)>) -> Run<O::State>
+where
+    O::State: std::fmt::Debug,
+{
+    let mut run = Run { told: Vec::new(), states: BTreeMap::new() };
+    let schema = Schema::of::<O>();
+    for (at, line) in lines {
+        fire_due(operator, &schema, &mut run, at);
+        let Line::Fact(fact) = line else { continue };
+        let key = fact.key().to_owned();
+        let Ok(input) = O::Input::try_from(fact) else { panic!("{} does not read this fact", O::KIND) };
+        let state = run.states.remove(&key).unwrap_or_default();
+        let (state, events) = step(operator, state, &input, at);
+        remember::<O>(&schema, &mut run, key, state, events, at);
+    }
+    run
+}
+
+/// Fires what is due until `at`, the earliest first.
+fn fire_due<O: Operator>(operator: &O, schema: &Schema, run: &mut Run<O::State>, at: EventTime)
+where
+    O::State: std::fmt::Debug,
+{
+    for _ in 0..10_000 {
+        let deadlines = run.states.iter().filter_map(|(key, state)| Some((operator.deadline(state)?, key.clone())));
+        let Some((deadline, key)) = deadlines.min().filter(|(deadline, _)| *deadline <= at) else { return };
+        let state = run.states.remove(&key).unwrap_or_default();
+        let events = operator.due(&state, deadline);
+        let state = events.iter().fold(state, O::evolve);
+        assert_ne!(operator.deadline(&state), Some(deadline), "a deadline that passed must move or end: {state:?}");
+        remember::<O>(schema, run, key, state, events, deadline);
+    }
+    panic!("deadlines without end");
+}
+
+fn remember<O: Operator>(
+    schema: &Schema,
+    run: &mut Run<O::State>,
+    key: String,
+    state: O::State,
+    events: Vec<O::Event>,
+    at: EventTime,
+) where
+    O::State: std::fmt::Debug,
+{
+    let published = events.into_iter().filter_map(O::publish);
+    run.told.extend(published.map(|(port, fact)| (at, port, fact)));
+    let mut bytes = Vec::new();
+    schema.format.encode(&state, &mut bytes).expect("the state fits its schema");
+    let read: O::State = schema.formats.decode(&bytes, &schema.format.name).expect("the state can be read again");
+    assert_eq!(read, state);
+    if state != O::State::default() {
+        run.states.insert(key, state);
+    }
+}
+
+/// The schema of a state, parsed once.
+struct Schema {
+    format: Format,
+    formats: Formats,
+}
+
+impl Schema {
+    fn of<O: Operator>() -> Self {
+        let mut formats = Formats::default();
+        let format = formats.learn(SchemaId(1), O::STATE_SCHEMA).expect("the state's schema parses").clone();
+        Self { format, formats }
+    }
+}
+
+/// Asserts that the serde defaults of a state are its schema's: an empty JSON object and an Avro default must agree.
+pub fn defaults_agree<O: Operator>()
+where
+    O::State: std::fmt::Debug,
+{
+    let schema: serde_json::Value = serde_json::from_str(O::STATE_SCHEMA).expect("schemas are JSON");
+    let fields = schema["fields"].as_array().expect("a record");
+    let defaults: serde_json::Map<_, _> = fields
+        .iter()
+        .map(|field| (field["name"].as_str().expect("a name").to_owned(), field["default"].clone()))
+        .collect();
+    let written: O::State = serde_json::from_value(defaults.into()).expect("the schema's defaults are a state");
+    let unsaid: O::State = serde_json::from_str("{}").expect("every field of a state has a default");
+    assert_eq!((&written, &unsaid), (&O::State::default(), &O::State::default()));
+}
+
+pub fn lines(script: &str) -> Vec<(EventTime, Line)> {
+    let mut episodes = BTreeMap::new();
+    let lines = script.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.map(|line| read_line(line, &mut episodes)).collect()
+}
+
+pub fn minutes(text: &str) -> EventTime {
+    let (minutes, seconds) = text.split_once(':').expect("a time is minutes:seconds");
+    EventTime(minutes.parse::<i64>().expect("minutes") * 60_000 + seconds.parse::<i64>().expect("seconds") * 1_000)
+}
+
+/// As scripts spell a time.
+pub fn clock(at: EventTime) -> String {
+    format!("{}:{:02}", at.0.div_euclid(60_000), at.0.rem_euclid(60_000) / 1_000)
+}
+
+fn read_line(line: &str, episodes: &mut BTreeMap<String, i64>) -> (EventTime, Line) {
+    let mut words = line.split_whitespace();
+    let at = minutes(words.next().expect("a time"));
+    let verb = words.next().expect("a verb");
+    let id = words.next().unwrap_or_default().to_owned();
+    let fields: Vec<_> = words.map(|word| word.split_once('=').expect("name=value")).collect();
+    let fact = match verb {
+        "fire" => {
+            let starts = *episodes.entry(id.clone()).or_insert(at.0);
+            Fact::Alert(alert(id, starts, AlertStatus::Firing, at, &fields))
+        }
+        "resolve" => {
+            let starts = episodes.remove(&id).unwrap_or(at.0);
+            Fact::Alert(alert(id, starts, AlertStatus::Resolved, at, &fields))
+        }
+        "deploy" => Fact::Deploy(deploy(id, at, &fields)),
+        "wait" => return (at, Line::Wait),
+        other => panic!("no such verb: {other}"),
+    };
+    (at, Line::Fact(fact))
+}
+
+fn symbol<T: serde::de::DeserializeOwned>(word: &str) -> T {
+    serde_json::from_value(word.into()).expect("a symbol of its enum")
+}
+
+fn alert(id: String, starts_at_ms: i64, status: AlertStatus, at: EventTime, fields: &[(&str, &str)]) -> Alert<'static> {
+    let mut alert = Alert {
+        source: "script".into(),
+        fingerprint: id.clone().into(),
+        starts_at_ms,
+        ends_at_ms: (status == AlertStatus::Resolved).then_some(at.0),
+        status,
+        service: "shop".into(),
+        name: id.into(),
+        environment: None,
+        namespace: None,
+        labels: Default::default(),
+        annotations: Default::default(),
+        value: None,
+        generator_url: None,
+        level: None,
+        mention: Mention::Nobody,
+        level_reason: None,
+    };
+    let (mut labels, mut annotations) = (Vec::new(), Vec::new());
+    for &(name, value) in fields {
+        let text = || value.to_owned().into();
+        match name {
+            "name" => alert.name = text(),
+            "service" => alert.service = text(),
+            "env" => alert.environment = Some(text()),
+            "ns" => alert.namespace = Some(text()),
+            "level" => alert.level = Some(symbol::<Level>(value)),
+            "mention" => alert.mention = symbol(value),
+            "value" => alert.value = Some(value.parse().expect("a number")),
+            "starts" => alert.starts_at_ms = minutes(value).0,
+            _ => match name.strip_prefix('@') {
+                Some(annotation) => annotations.push((annotation.to_owned().into(), text())),
+                None => labels.push((name.to_owned().into(), text())),
+            },
+        }
+    }
+    alert.labels = labels.into_iter().collect();
+    alert.annotations = annotations.into_iter().collect();
+    alert
+}
+
+fn deploy(id: String, at: EventTime, fields: &[(&str, &str)]) -> Deploy<'static> {
+    let mut deploy = Deploy {
+        version: id.clone().into(),
+        id: id.into(),
+        source: "script".into(),
+        service: "shop".into(),
+        environment: None,
+        kind: DeployKind::Deploy,
+        outcome: DeployOutcome::Succeeded,
+        revision: None,
+        actor: None,
+        url: None,
+        started_at_ms: None,
+        finished_at_ms: Some(at.0),
+    };
+    for &(name, value) in fields {
+        match name {
+            "version" => deploy.version = value.to_owned().into(),
+            "service" => deploy.service = value.to_owned().into(),
+            "env" => deploy.environment = Some(value.to_owned().into()),
+            "actor" => deploy.actor = Some(value.to_owned().into()),
+            "kind" => deploy.kind = symbol(value),
+            "outcome" => deploy.outcome = symbol(value),
+            "started" => deploy.started_at_ms = Some(minutes(value).0),
+            "finished" => deploy.finished_at_ms = (value != "never").then(|| minutes(value).0),
+            other => panic!("a deploy has no {other}"),
+        }
+    }
+    deploy
+}
