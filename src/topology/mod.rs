@@ -3,7 +3,12 @@
 //! `spec` (what YAML may say) -> `compile` (all errors at once) -> [`engine::SubTopology`]: stages behind one `dyn` seam
 //! ([`stage`]), run batch by batch. The brokerless driver and the runtime run the very same engine. Nothing here does I/O.
 
+pub mod catalog;
 pub mod dead_letter;
 pub mod engine;
 pub mod journal;
+pub mod names;
+pub mod plan;
+pub mod problem;
 pub mod stage;
+pub mod yaml;

@@ -1,0 +1,99 @@
+//! Every name that is derived and not written in a topology file: the one place where it is computed.
+//!
+//! Invariant: a derived name depends on the application, an operator, a sub-topology or a worker, never on how many there
+//! are or in which order they stand, so that adding one renames nothing. All begin with `<application>.`: one prefixed ACL
+//! covers them.
+
+use std::path::{Path, PathBuf};
+
+use super::journal::TaskId;
+use crate::record::Topic;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Names {
+    application: String,
+}
+
+impl Names {
+    pub fn new(application: &str) -> Self {
+        Self { application: application.to_owned() }
+    }
+
+    pub fn application(&self) -> &str {
+        &self.application
+    }
+
+    /// What the names of all groups, topics and transactional ids of the application begin with.
+    pub fn prefix(&self) -> String {
+        format!("{}.", self.application)
+    }
+
+    /// The consumer group of all workers of all processes.
+    pub fn engine_group(&self) -> String {
+        format!("{}.engine", self.application)
+    }
+
+    /// The consumer group of a sink, e.g. `fairlead.sink.slack`.
+    pub fn sink_group(&self, sink: &str) -> String {
+        format!("{}.sink.{sink}", self.application)
+    }
+
+    /// Stable over restarts, so that a worker that starts resolves what its predecessor left open. `instance` tells the
+    /// processes of one application apart.
+    pub fn transactional_id(&self, instance: &str, worker: usize) -> String {
+        format!("{}.engine.{instance}.{worker}", self.application)
+    }
+
+    /// The transactional id of a sink, e.g. `fairlead.sink.slack.a`.
+    pub fn sink_transactional_id(&self, sink: &str, instance: &str) -> String {
+        format!("{}.sink.{sink}.{instance}", self.application)
+    }
+
+    /// The changes of an operator's state; what is found on disk is restored from it.
+    pub fn changelog(&self, operator: &str) -> Topic {
+        Topic(format!("{}.{operator}-changelog.v1", self.application).into())
+    }
+
+    pub fn journal(&self) -> Topic {
+        Topic(format!("{}.journal.v1", self.application).into())
+    }
+
+    pub fn dead_letters(&self) -> Topic {
+        Topic(format!("{}.dead-letters.v1", self.application).into())
+    }
+
+    /// Where a task keeps its store: `<state_dir>/<application>/<sub-topology>/<partition>`.
+    pub fn task_dir(&self, state_dir: &Path, task: &TaskId) -> PathBuf {
+        state_dir.join(&self.application).join(&task.sub_topology).join(task.partition.0.to_string())
+    }
+}
+
+/// The registry's subject for the values of a topic.
+pub fn value_subject(topic: &Topic) -> String {
+    format!("{topic}-value")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Partition;
+
+    #[test]
+    fn every_derived_name_begins_with_the_application() {
+        let names = Names::new("fairlead");
+        let task = TaskId { sub_topology: "oncall".into(), partition: Partition(3) };
+        let derived = [
+            names.engine_group(),
+            names.sink_group("slack"),
+            names.transactional_id("a", 1),
+            names.sink_transactional_id("slack", "a"),
+            names.changelog("incident").to_string(),
+            names.journal().to_string(),
+            names.dead_letters().to_string(),
+        ];
+        assert!(derived.iter().all(|name| name.starts_with(&names.prefix())), "{derived:?}");
+        assert_eq!(derived[2], "fairlead.engine.a.1");
+        assert_eq!(derived[4], "fairlead.incident-changelog.v1");
+        assert_eq!(names.task_dir(Path::new("/var/lib"), &task), Path::new("/var/lib/fairlead/oncall/3"));
+    }
+}

@@ -1,0 +1,111 @@
+//! What is wrong with a topology file, where, and how to mend it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+/// A place in a file; lines and columns count from 1.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct At {
+    pub file: Arc<str>,
+    pub line: usize,
+    pub column: usize,
+}
+
+/// Printed as `file:line:column: message`, with `warning: ` before the message of a warning. The message says what is
+/// wrong and, after a semicolon, what to do.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Problem {
+    #[serde(flatten)]
+    pub at: At,
+    pub severity: Severity,
+    pub message: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// The topology cannot run.
+    Error,
+    /// It can, but probably not as meant.
+    Warning,
+}
+
+impl Problem {
+    pub fn error(at: &At, message: impl Into<String>) -> Self {
+        Self { at: at.clone(), severity: Severity::Error, message: message.into() }
+    }
+
+    pub fn warning(at: &At, message: impl Into<String>) -> Self {
+        Self { at: at.clone(), severity: Severity::Warning, message: message.into() }
+    }
+}
+
+impl At {
+    pub fn start_of(file: &str) -> Self {
+        Self { file: file.into(), line: 1, column: 1 }
+    }
+}
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let severity = if self.severity == Severity::Warning { "warning: " } else { "" };
+        write!(f, "{}: {severity}{}", self.at, self.message)
+    }
+}
+
+/// `; did you mean …?` if a known name is near, else the known names.
+pub fn suggest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    let mut known: Vec<&str> = known.into_iter().collect();
+    known.sort_unstable();
+    let near = known.iter().map(|candidate| (distance(name, candidate), *candidate)).min();
+    match near {
+        Some((distance, candidate)) if distance <= (name.chars().count() / 3).max(1) => {
+            format!("; did you mean `{candidate}`?")
+        }
+        Some(_) if known.len() <= NAMES_LISTED_MAX => format!("; known: {}", known.join(", ")),
+        Some(_) => {
+            format!("; known: {} and {} more", known[..NAMES_LISTED_MAX].join(", "), known.len() - NAMES_LISTED_MAX)
+        }
+        None => String::new(),
+    }
+}
+
+const NAMES_LISTED_MAX: usize = 12;
+
+/// Levenshtein's: how many characters must be inserted, removed or replaced.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, to) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(from != *to);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_near_name_is_suggested_and_far_ones_are_listed() {
+        assert_eq!(suggest("alrets", ["alerts", "deploys"]), "; did you mean `alerts`?");
+        assert_eq!(suggest("x", ["alerts", "deploys"]), "; known: alerts, deploys");
+        assert_eq!(suggest("x", []), "");
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(distance("", "abc"), 3);
+    }
+}
