@@ -4,6 +4,7 @@
 pub mod clock;
 pub mod codec;
 pub mod event;
+pub mod ingest;
 #[cfg(feature = "runtime")]
 pub mod log;
 pub mod operator;

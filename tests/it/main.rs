@@ -2,3 +2,4 @@
 mod compat;
 #[cfg(feature = "runtime")]
 mod harness;
+mod ingest_formats;
