@@ -5,6 +5,7 @@
 //! A join is an operator whose `Input` has several variants with the same key. What is *not* here: stores, clocks, topics,
 //! encodings, other operators. An operator never sees the name of a topic, only kinds of facts.
 
+pub mod incident;
 pub mod level;
 #[cfg(test)]
 mod script;

@@ -1,0 +1,94 @@
+//! What a telling says: from an alert to the one remembered, with every text bounded and every identity kept whole.
+
+use sha2::{Digest, Sha256};
+
+use super::memory::{Phase, Tracked, TrackedAlert};
+use crate::event::text::clipped;
+use crate::event::{Alert, IncidentState, Level, Mention};
+use crate::record::EventTime;
+
+const NAME_CHARS_MAX: usize = 200;
+const SUMMARY_CHARS_MAX: usize = 500;
+const URL_BYTES_MAX: usize = 2_000;
+
+/// Whether the telling is of an episode that has ended, or of one before it.
+pub fn is_over(before: &TrackedAlert, alert: &Alert<'_>) -> bool {
+    match before.phase {
+        Phase::Firing | Phase::Expired => alert.starts_at_ms < before.starts_at_ms,
+        Phase::Quiet | Phase::Resolved => alert.starts_at_ms <= before.starts_at_ms,
+    }
+}
+
+pub fn next_telling(
+    before: Option<&TrackedAlert>,
+    alert: &Alert<'_>,
+    fingerprint: String,
+    level: Level,
+    at: EventTime,
+) -> TrackedAlert {
+    let said = |name| alert.annotations.get(name).filter(|text| !text.trim().is_empty());
+    let summary = said("summary").or_else(|| said("description")).unwrap_or(&alert.name);
+    TrackedAlert {
+        fingerprint,
+        phase: Phase::Firing,
+        told_at_ms: at.0.max(before.map_or(i64::MIN, |before| before.told_at_ms)),
+        name: clipped(&alert.name, NAME_CHARS_MAX),
+        level,
+        starts_at_ms: alert.starts_at_ms,
+        ends_at_ms: None,
+        repeats: before.map_or(0, |before| before.repeats).saturating_add(1),
+        value: alert.value.filter(|value| value.is_finite()),
+        summary: clipped(summary, SUMMARY_CHARS_MAX),
+        generator_url: alert.generator_url.as_deref().and_then(bounded_url),
+    }
+}
+
+pub fn opened(alert: &Alert<'_>, group: Vec<String>, at: EventTime) -> Tracked {
+    let mut hash = Sha256::new();
+    for part in std::iter::once(&*alert.service).chain(group.iter().map(String::as_str)) {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    hash.update(alert.starts_at_ms.to_be_bytes());
+    hash.update(at.0.to_be_bytes());
+    Tracked {
+        id: format!("inc-{}", hex::encode(&hash.finalize()[..8])),
+        version: 0,
+        service: alert.service.to_string(),
+        environment: alert.environment.as_deref().map(|name| clipped(name, NAME_CHARS_MAX)),
+        group,
+        state: IncidentState::Open,
+        level: Level::Low,
+        level_reason: String::new(),
+        mention: Mention::Nobody,
+        opened_at_ms: at.0,
+        changed_at_ms: at.0,
+        resolved_at_ms: None,
+        reopened: 0,
+        flaps: 0,
+        alerts: Vec::new(),
+        omitted: Vec::new(),
+        omitted_told_at_ms: 0,
+        left_out: 0,
+        runbook_url: None,
+        dashboard_url: None,
+    }
+}
+
+pub fn reason_of(alert: &Alert<'_>) -> String {
+    alert.level_reason.as_deref().map_or_else(|| "not levelled".to_owned(), |why| clipped(why, SUMMARY_CHARS_MAX))
+}
+
+/// A link that is too long is no link once cut.
+pub fn bounded_url(url: &str) -> Option<String> {
+    (!url.is_empty() && url.len() <= URL_BYTES_MAX).then(|| url.to_owned())
+}
+
+/// Bounded, and never cut: two alerts must not become one.
+pub fn identity(fingerprint: &str) -> String {
+    if fingerprint.len() <= NAME_CHARS_MAX {
+        fingerprint.to_owned()
+    } else {
+        hex::encode(Sha256::digest(fingerprint.as_bytes()))
+    }
+}
