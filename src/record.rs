@@ -2,6 +2,7 @@
 //!
 //! Invariants: a [`Batch`] owns all its bytes in one arena, so that a poll of ten thousand records costs a handful of
 //! allocations; a [`Record`] only borrows from it. Nothing here decodes, routes or does I/O.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::disallowed_macros)]
 
 use std::fmt;
 use std::ops::Range;

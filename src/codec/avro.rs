@@ -3,6 +3,7 @@
 //! Resolution between writer's and reader's schema is serde's: the body is walked by its *writer's* schema, fields the
 //! twin does not know are skipped, fields it misses take the twin's default. `serde_avro_fast` has no reader schema; a test
 //! proves that the twins' defaults are the schemas'.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::disallowed_macros)]
 
 use std::io::Read;
 

@@ -1,4 +1,5 @@
 //! Confluent's envelope: a zero byte, the schema id in four bytes (big endian), then the Avro body.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::disallowed_macros)]
 
 use thiserror::Error;
 

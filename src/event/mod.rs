@@ -3,6 +3,7 @@
 //! A fact is what happened or how a thing stands, never a command to change a field. Invariants: a twin's serde defaults
 //! equal the defaults of its schema; enum symbols are spelled as in the schema; [`Fact::key`] is the only place that says
 //! by what a fact is keyed. Nothing here knows an operator, a topic's name or a codec.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::disallowed_macros)]
 
 pub mod alert;
 pub mod deploy;

@@ -4,6 +4,7 @@
 //! not told is an event that `publish` answers with `None`. Time comes from the record or is the deadline itself.
 //! A join is an operator whose `Input` has several variants with the same key. What is *not* here: stores, clocks, topics,
 //! encodings, other operators. An operator never sees the name of a topic, only kinds of facts.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::disallowed_macros)]
 
 pub mod incident;
 pub mod level;

@@ -2,6 +2,7 @@
 //!
 //! `spec` (what YAML may say) -> `compile` (all errors at once) -> [`engine::SubTopology`]: stages behind one `dyn` seam
 //! ([`stage`]), run batch by batch. The brokerless driver and the runtime run the very same engine. Nothing here does I/O.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::disallowed_macros)]
 
 pub mod catalog;
 pub mod dead_letter;

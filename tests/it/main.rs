@@ -1,5 +1,7 @@
 //! The one integration-test binary, so that RocksDB and librdkafka are linked once.
+#![allow(clippy::unwrap_used)] // a test fails by panicking
 mod compat;
 #[cfg(feature = "runtime")]
 mod harness;
 mod ingest_formats;
+mod tidy;

@@ -6,6 +6,7 @@
 //! `tests/it/cases/compat/` holds Java's verdicts and a test holds us to them.
 //!
 //! Not here: parsing, canonical form, and which level a subject has.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::disallowed_macros)]
 
 mod rules;
 mod shape;
