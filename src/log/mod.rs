@@ -3,7 +3,9 @@
 //! A [`Log`] is one group member with one transactional producer. It answers polls with values: records, or a change of
 //! assignment, which the caller acknowledges. It knows nothing of operators, facts or stores.
 
+pub mod admin;
 pub mod client;
+pub mod kafka;
 
 use std::time::Duration;
 

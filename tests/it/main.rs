@@ -4,4 +4,6 @@ mod compat;
 #[cfg(feature = "runtime")]
 mod harness;
 mod ingest_formats;
+#[cfg(feature = "runtime")]
+mod kafka_log;
 mod tidy;

@@ -1,0 +1,368 @@
+//! The group member: polls in batches, and turns rebalance callbacks into values.
+//!
+//! Positions are this module's own: librdkafka moves its position on end-of-partition messages (librdkafka #4844), so
+//! after a pause or an abort every partition is sought to where *we* are.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use rdkafka::TopicPartitionList;
+use rdkafka::client::ClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::Message as _;
+use rdkafka::types::RDKafkaRespErr;
+
+use super::native::{Message, Queue};
+use crate::log::client::Connection;
+use crate::log::{Committed, Error, Polled};
+use crate::record::{Batch, Offset, Partition, Topic, TopicPartition};
+
+/// How long one wait may keep rebalances waiting.
+const SLICE: Duration = Duration::from_millis(20);
+/// For calls that ask the broker.
+pub const CALL: Duration = Duration::from_secs(10);
+
+#[derive(Default)]
+struct Events {
+    /// The consumer is being dropped: nobody polls for values any more.
+    closing: bool,
+    rebalances: VecDeque<Rebalance>,
+    errors: VecDeque<(KafkaError, String)>,
+}
+
+enum Rebalance {
+    Assign(Vec<TopicPartition>),
+    Revoke { partitions: Vec<TopicPartition>, lost: bool },
+}
+
+/// Keeps what the callbacks told until the next poll; assigns nothing by itself.
+pub struct MemberContext(Mutex<Events>);
+
+impl ClientContext for MemberContext {
+    fn error(&self, error: KafkaError, reason: &str) {
+        if let Ok(mut events) = self.0.lock() {
+            events.errors.push_back((error, reason.to_owned()));
+            // Only the newest matter; a broker that is away tells so many times a second.
+            events.errors.truncate(16);
+        }
+    }
+}
+
+impl ConsumerContext for MemberContext {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, code: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        let partitions = partitions(list);
+        let rebalance = if code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            Rebalance::Assign(partitions)
+        } else {
+            Rebalance::Revoke { partitions, lost: consumer.assignment_lost() }
+        };
+        let Ok(mut events) = self.0.lock() else { return };
+        if events.closing {
+            // Closing waits until the last revocation is acknowledged.
+            drop(events);
+            if let Err(error) = consumer.unassign() {
+                tracing::warn!(%error, "the assignment could not be given up while leaving the group");
+            }
+            return;
+        }
+        events.rebalances.push_back(rebalance);
+    }
+}
+
+impl From<Rebalance> for Polled {
+    fn from(rebalance: Rebalance) -> Self {
+        match rebalance {
+            Rebalance::Assign(partitions) => Polled::Assigned(partitions),
+            Rebalance::Revoke { partitions, lost: false } => Polled::Revoked(partitions),
+            Rebalance::Revoke { partitions, lost: true } => Polled::Lost(partitions),
+        }
+    }
+}
+
+pub struct Member {
+    queue: Queue<MemberContext>,
+    consumer: Arc<BaseConsumer<MemberContext>>,
+    topics: Vec<Topic>,
+    /// The next offset to hand out, and whether the partition was read to its end.
+    positions: BTreeMap<TopicPartition, Position>,
+}
+
+struct Position {
+    next: Offset,
+    at_end: bool,
+    paused: bool,
+    /// Something has come through our queue since the assignment.
+    flows: bool,
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        if let Ok(mut events) = self.consumer.context().0.lock() {
+            events.closing = true;
+        }
+        if let Err(error) = self.consumer.unassign() {
+            tracing::warn!(%error, "the assignment could not be given up before leaving the group");
+        }
+    }
+}
+
+impl Member {
+    pub fn join(connection: &Connection, group: &str, topics: &[Topic], instance: Option<&str>) -> Result<Self, Error> {
+        let mut config = connection.consumer(group);
+        config
+            .set("auto.offset.reset", "error")
+            .set("enable.partition.eof", "true")
+            // Finds the end of an idle partition soon; a record wakes the fetch at once anyway.
+            .set("fetch.wait.max.ms", "100")
+            .set("fetch.queue.backoff.ms", "10")
+            .set("queued.min.messages", "20000")
+            .set("queued.max.messages.kbytes", "16384");
+        if let Some(instance) = instance {
+            config.set("group.instance.id", instance);
+        }
+        let context = MemberContext(Mutex::new(Events::default()));
+        let consumer: Arc<BaseConsumer<MemberContext>> = Arc::new(config.create_with_context(context).map_err(fatal)?);
+        let names: Vec<&str> = topics.iter().map(Topic::as_str).collect();
+        consumer.subscribe(&names).map_err(fatal)?;
+        let queue = Queue::new(&consumer);
+        Ok(Self { queue, consumer, topics: topics.to_vec(), positions: BTreeMap::new() })
+    }
+
+    pub fn consumer(&self) -> &BaseConsumer<MemberContext> {
+        &self.consumer
+    }
+
+    pub fn poll(&mut self, wait: Duration, bytes_max: usize, batch: &mut Batch) -> Result<Polled, Error> {
+        let until = Instant::now() + wait;
+        loop {
+            if let Some(rebalance) = self.serve()? {
+                return Ok(rebalance.into());
+            }
+            self.forward()?;
+            let left = until.saturating_duration_since(Instant::now());
+            let slice = if batch.is_empty() { left.min(SLICE) } else { Duration::ZERO };
+            let (queue, mut taker) = (&self.queue, Taker { topics: &self.topics, positions: &mut self.positions });
+            // The batch call waits until its array is full, so it only takes what is there.
+            let mut messages: Vec<_> = queue.next(slice).into_iter().collect();
+            while !messages.is_empty() {
+                messages.iter().try_for_each(|message| taker.take(message, batch))?;
+                messages = if batch.bytes() < bytes_max { queue.ready() } else { Vec::new() };
+            }
+            if !batch.is_empty() || left.is_zero() {
+                return Ok(Polled::Records { drained: self.drained() });
+            }
+        }
+    }
+
+    fn drained(&self) -> bool {
+        let mut active = self.positions.values().filter(|position| !position.paused).peekable();
+        active.peek().is_some() && active.all(|position| position.at_end)
+    }
+
+    /// Serves callbacks. Records never come this way: their queues were forwarded before the assignment.
+    fn serve(&mut self) -> Result<Option<Rebalance>, Error> {
+        while let Some(polled) = self.consumer.poll(Duration::ZERO) {
+            match polled {
+                Ok(stray) => {
+                    let (topic, partition) = (stray.topic(), stray.partition());
+                    return Err(Error::Fatal(format!("a record of {topic}-{partition} came outside its queue")));
+                }
+                Err(KafkaError::PartitionEOF(_)) => {}
+                Err(error) => judge(&error)?,
+            }
+        }
+        let context = self.consumer.context();
+        let mut events = context.0.lock().map_err(|_| Error::Fatal("a callback panicked".into()))?;
+        while let Some((error, reason)) = events.errors.pop_front() {
+            tracing::debug!(%error, reason, "kafka consumer");
+            if let KafkaError::Global(RDKafkaErrorCode::Fatal) = error {
+                return Err(Error::Fatal(format!("the group member failed for good: {reason}")));
+            }
+        }
+        Ok(events.rebalances.pop_front())
+    }
+
+    pub fn assign(&mut self, starts: &[(TopicPartition, Offset)]) -> Result<(), Error> {
+        let start = |next: Offset| Position { next, at_end: false, paused: false, flows: false };
+        self.positions = starts.iter().map(|(partition, next)| (partition.clone(), start(*next))).collect();
+        self.forward()?;
+        self.consumer.assign(&list(starts)?).map_err(unavailable)
+    }
+
+    /// Leads the partitions' queues to ours: before the assignment, so that nothing goes elsewhere, and again until something
+    /// has come, for the end of an earlier assignment of the same partition cuts the lead. What waits meanwhile is kept.
+    fn forward(&self) -> Result<(), Error> {
+        let mut still = self.positions.iter().filter(|(_, position)| !position.flows);
+        still
+            .try_for_each(|(partition, _)| self.queue.forward(partition.topic.as_str(), partition.partition.0))
+            .map_err(Error::Fatal)
+    }
+
+    pub fn release(&mut self) -> Result<(), Error> {
+        self.positions.clear();
+        self.consumer.unassign().map_err(unavailable)
+    }
+
+    pub fn pause(&mut self, partitions: &[TopicPartition]) -> Result<(), Error> {
+        self.set_paused(partitions, true);
+        self.consumer.pause(&list(&self.current(partitions))?).map_err(unavailable)
+    }
+
+    pub fn resume(&mut self, partitions: &[TopicPartition]) -> Result<(), Error> {
+        self.set_paused(partitions, false);
+        let current = self.current(partitions);
+        self.consumer.resume(&list(&current)?).map_err(unavailable)?;
+        self.seek(&current)
+    }
+
+    pub fn seek(&mut self, starts: &[(TopicPartition, Offset)]) -> Result<(), Error> {
+        for (partition, next) in starts {
+            if let Some(position) = self.positions.get_mut(partition) {
+                (position.next, position.at_end) = (*next, false);
+            }
+        }
+        self.consumer.seek_partitions(list(starts)?, CALL).map(drop).map_err(unavailable)
+    }
+
+    fn set_paused(&mut self, partitions: &[TopicPartition], paused: bool) {
+        for partition in partitions {
+            if let Some(position) = self.positions.get_mut(partition) {
+                position.paused = paused;
+            }
+        }
+    }
+
+    fn current(&self, partitions: &[TopicPartition]) -> Vec<(TopicPartition, Offset)> {
+        let next = |partition: &TopicPartition| Some((partition.clone(), self.positions.get(partition)?.next));
+        partitions.iter().filter_map(next).collect()
+    }
+
+    pub fn committed(&self, partitions: &[TopicPartition]) -> Result<Vec<Option<Committed>>, Error> {
+        let mut asked = TopicPartitionList::new();
+        for partition in partitions {
+            asked.add_partition(partition.topic.as_str(), partition.partition.0);
+        }
+        let answer = self.consumer.committed_offsets(asked, CALL).map_err(unavailable)?;
+        let find = |partition: &TopicPartition| {
+            let found = answer.find_partition(partition.topic.as_str(), partition.partition.0)?;
+            match found.offset() {
+                rdkafka::Offset::Offset(next) => {
+                    Some(Committed { offset: Offset(next), metadata: found.metadata().to_owned() })
+                }
+                _ => None,
+            }
+        };
+        Ok(partitions.iter().map(find).collect())
+    }
+}
+
+/// Copies messages into the batch and keeps the positions.
+struct Taker<'a> {
+    topics: &'a [Topic],
+    positions: &'a mut BTreeMap<TopicPartition, Position>,
+}
+
+impl Taker<'_> {
+    fn take(&mut self, message: &Message<'_>, batch: &mut Batch) -> Result<(), Error> {
+        let Some(topic) = self.topic(message.topic()) else { return Ok(()) };
+        let (partition, offset) = (Partition(message.partition()), Offset(message.offset()));
+        if let Some(code) = message.error() {
+            return self.take_error(code, message, TopicPartition { topic, partition }, offset);
+        }
+        if self.advance(&TopicPartition { topic: topic.clone(), partition }, offset) {
+            message.push_to(batch, &topic);
+        }
+        Ok(())
+    }
+
+    fn take_error(
+        &mut self,
+        code: RDKafkaErrorCode,
+        message: &Message<'_>,
+        partition: TopicPartition,
+        offset: Offset,
+    ) -> Result<(), Error> {
+        match code {
+            RDKafkaErrorCode::PartitionEOF => {
+                if let Some(position) = self.positions.get_mut(&partition) {
+                    position.next = position.next.max(offset);
+                    (position.at_end, position.flows) = (true, true);
+                }
+                Ok(())
+            }
+            RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
+                let offset = self.positions.get(&partition).map_or(offset, |position| position.next);
+                let told = String::from_utf8_lossy(message.value().unwrap_or_default());
+                let mend = format!(
+                    "records that were still to be read are gone (retention or a re-created topic); reset the group's \
+                     offset on purpose ({told})"
+                );
+                Err(Error::OutOfRange { partition, offset, mend })
+            }
+            code => {
+                let text = String::from_utf8_lossy(message.value().unwrap_or_default()).into_owned();
+                tracing::warn!(%partition, ?code, text, "kafka consumer");
+                judge(&KafkaError::MessageConsumption(code))
+            }
+        }
+    }
+
+    /// False for a record that was handed out already, or of a partition given up.
+    fn advance(&mut self, partition: &TopicPartition, offset: Offset) -> bool {
+        let Some(position) = self.positions.get_mut(partition) else { return false };
+        if offset < position.next {
+            return false;
+        }
+        (position.next, position.at_end, position.flows) = (Offset(offset.0 + 1), false, true);
+        true
+    }
+
+    fn topic(&self, name: &str) -> Option<Topic> {
+        self.topics.iter().find(|topic| topic.as_str() == name).cloned()
+    }
+}
+
+fn judge(error: &KafkaError) -> Result<(), Error> {
+    match error.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
+            Err(Error::Unavailable(format!("a topic to read does not exist: {error}")))
+        }
+        Some(
+            RDKafkaErrorCode::TopicAuthorizationFailed
+            | RDKafkaErrorCode::GroupAuthorizationFailed
+            | RDKafkaErrorCode::Authentication
+            | RDKafkaErrorCode::FencedInstanceId,
+        ) => Err(Error::Fatal(error.to_string())),
+        Some(RDKafkaErrorCode::PollExceeded) => Ok(()), // followed by a loss of the assignment
+        _ => {
+            tracing::warn!(%error, "kafka consumer");
+            Ok(())
+        }
+    }
+}
+
+fn partitions(list: &TopicPartitionList) -> Vec<TopicPartition> {
+    let one = |element: rdkafka::topic_partition_list::TopicPartitionListElem<'_>| {
+        TopicPartition::new(&Topic::from(element.topic()), Partition(element.partition()))
+    };
+    list.elements().into_iter().map(one).collect()
+}
+
+pub fn list(starts: &[(TopicPartition, Offset)]) -> Result<TopicPartitionList, Error> {
+    let mut list = TopicPartitionList::with_capacity(starts.len());
+    for (partition, next) in starts {
+        let offset = rdkafka::Offset::Offset(next.0);
+        list.add_partition_offset(partition.topic.as_str(), partition.partition.0, offset).map_err(fatal)?;
+    }
+    Ok(list)
+}
+
+pub fn fatal(error: KafkaError) -> Error {
+    Error::Fatal(error.to_string())
+}
+
+pub fn unavailable(error: KafkaError) -> Error {
+    Error::Unavailable(error.to_string())
+}

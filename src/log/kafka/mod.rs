@@ -1,0 +1,118 @@
+//! The log port on librdkafka: one group member, one transactional producer with a stable id.
+//!
+//! ```text
+//! member (consumer.rs) ── polls, rebalances ──► caller ── records ──► transactions (producer.rs)
+//!        └────────────── group metadata, with the input offsets ──────────────┘
+//! ```
+//! [`native`] is the only unsafe code. What is not here: which topics and tasks there are, when to commit, what to retry.
+
+mod consumer;
+mod native;
+mod producer;
+mod reader;
+
+use std::time::Duration;
+
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::Consumer;
+
+pub use reader::KafkaReader;
+
+use self::consumer::{Member, fatal};
+use self::producer::Transactions;
+use super::client::Connection;
+use super::{Committed, Error, Log, Polled, Watermarks};
+use crate::record::{Batch, NewRecord, Offset, Topic, TopicPartition};
+
+/// Who this member is.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    pub group: String,
+    /// Stable over restarts, so that a restart ends the dead one's transaction at once; unique among running workers.
+    pub transactional_id: String,
+    /// `group.instance.id`, for static membership.
+    pub instance_id: Option<String>,
+}
+
+pub struct KafkaLog {
+    member: Member,
+    transactions: Transactions,
+    reader: KafkaReader,
+}
+
+impl KafkaLog {
+    /// Fences older producers of this id, then joins the group.
+    pub fn join(connection: &Connection, identity: &Identity, topics: &[Topic]) -> Result<Self, Error> {
+        let transactions = Transactions::new(connection, &identity.transactional_id)?;
+        let reader = KafkaReader::new(connection, &identity.group)?;
+        let member = Member::join(connection, &identity.group, topics, identity.instance_id.as_deref())?;
+        Ok(Self { member, transactions, reader })
+    }
+}
+
+impl Log for KafkaLog {
+    fn poll(&mut self, wait: Duration, bytes_max: usize, batch: &mut Batch) -> Result<Polled, Error> {
+        self.member.poll(wait, bytes_max, batch)
+    }
+
+    fn assign(&mut self, starts: &[(TopicPartition, Offset)]) -> Result<(), Error> {
+        self.member.assign(starts)
+    }
+
+    fn release(&mut self) -> Result<(), Error> {
+        self.member.release()
+    }
+
+    fn pause(&mut self, partitions: &[TopicPartition]) -> Result<(), Error> {
+        self.member.pause(partitions)
+    }
+
+    fn resume(&mut self, partitions: &[TopicPartition]) -> Result<(), Error> {
+        self.member.resume(partitions)
+    }
+
+    fn seek(&mut self, starts: &[(TopicPartition, Offset)]) -> Result<(), Error> {
+        self.member.seek(starts)
+    }
+
+    fn committed(&mut self, partitions: &[TopicPartition]) -> Result<Vec<Option<Committed>>, Error> {
+        self.member.committed(partitions)
+    }
+
+    fn watermarks(&mut self, partition: &TopicPartition) -> Result<Watermarks, Error> {
+        self.reader.watermarks(partition)
+    }
+
+    fn begin(&mut self) -> Result<(), Error> {
+        self.transactions.begin()
+    }
+
+    fn produce(&mut self, record: &NewRecord) -> Result<(), Error> {
+        self.transactions.produce(record)
+    }
+
+    fn commit(&mut self, offsets: &[(TopicPartition, Committed)]) -> Result<(), Error> {
+        let mut list = TopicPartitionList::with_capacity(offsets.len());
+        for (partition, committed) in offsets {
+            let mut element = list.add_partition(partition.topic.as_str(), partition.partition.0);
+            element.set_offset(rdkafka::Offset::Offset(committed.offset.0)).map_err(fatal)?;
+            element.set_metadata(&committed.metadata);
+        }
+        // Fresh each time: the generation changes with every rebalance.
+        let group = self.member.consumer().group_metadata();
+        let group = group.ok_or_else(|| Error::Abort("the member has left its group".into()))?;
+        self.transactions.commit(&list, &group)
+    }
+
+    fn abort(&mut self) -> Result<(), Error> {
+        self.transactions.abort()
+    }
+
+    fn renew_producer(&mut self) -> Result<(), Error> {
+        self.transactions.renew()
+    }
+
+    fn must_renew(&self) -> bool {
+        self.transactions.is_suspect()
+    }
+}

@@ -1,0 +1,244 @@
+//! The transactional producer: drained by hand, its errors sorted into what the caller is to do.
+//!
+//! librdkafka speaks the old transaction protocol (no KIP-890 part 2): an EndTxn that was delayed and repeated may end a
+//! *later* transaction. So a producer that saw a transport error or a time-out inside a transaction is used for no other:
+//! [`Transactions::is_suspect`] tells, and the caller renews it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use rdkafka::TopicPartitionList;
+use rdkafka::client::ClientContext;
+use rdkafka::consumer::ConsumerGroupMetadata;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+
+use super::native::{self, TransactionError};
+use crate::log::Error;
+use crate::log::client::Connection;
+use crate::record::NewRecord;
+
+/// The coordinator aborts a transaction that takes longer. Below the group's session timeout (45 s).
+const TRANSACTION: Duration = Duration::from_secs(10);
+/// A commit that is still refused after this long is of unknown outcome.
+const COMMIT: Duration = Duration::from_secs(15);
+const INIT: Duration = Duration::from_secs(60);
+const SLICE: Duration = Duration::from_millis(5);
+
+#[derive(Default)]
+struct Seen {
+    /// First failed delivery of the transaction.
+    delivery: Mutex<Option<KafkaError>>,
+    /// A transport error or time-out came up since the transaction began.
+    hazard: AtomicBool,
+}
+
+struct TransactionContext(Arc<Seen>);
+
+impl ClientContext for TransactionContext {
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "kafka producer");
+        self.0.hazard.store(true, Ordering::Relaxed);
+    }
+}
+
+impl ProducerContext for TransactionContext {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, _: ()) {
+        if let (Err((error, _)), Ok(mut first)) = (result, self.0.delivery.lock()) {
+            first.get_or_insert_with(|| error.clone());
+        }
+    }
+}
+
+pub struct Transactions {
+    connection: Connection,
+    transactional_id: String,
+    producer: BaseProducer<TransactionContext>,
+    seen: Arc<Seen>,
+    began: Option<Instant>,
+    suspect: bool,
+}
+
+impl Transactions {
+    pub fn new(connection: &Connection, transactional_id: &str) -> Result<Self, Error> {
+        let (producer, seen) = create(connection, transactional_id)?;
+        let (connection, transactional_id) = (connection.clone(), transactional_id.to_owned());
+        Ok(Self { connection, transactional_id, producer, seen, began: None, suspect: false })
+    }
+
+    /// Fences every older producer of this id and ends its open transaction.
+    pub fn renew(&mut self) -> Result<(), Error> {
+        (self.producer, self.seen) = create(&self.connection, &self.transactional_id)?;
+        (self.began, self.suspect) = (None, false);
+        Ok(())
+    }
+
+    pub fn is_suspect(&self) -> bool {
+        self.suspect
+    }
+
+    pub fn begin(&mut self) -> Result<(), Error> {
+        self.producer.poll(Duration::ZERO);
+        self.seen.hazard.store(false, Ordering::Relaxed);
+        self.failed_delivery();
+        self.producer.begin_transaction().map_err(|error| self.judge_kafka(error))?;
+        self.began = Some(Instant::now());
+        Ok(())
+    }
+
+    pub fn produce(&mut self, record: &NewRecord) -> Result<(), Error> {
+        loop {
+            let mut base: BaseRecord<'_, [u8], [u8]> =
+                BaseRecord::to(record.topic.as_str()).timestamp(record.timestamp.0);
+            (base.partition, base.key) = (record.partition.map(|partition| partition.0), record.key.as_deref());
+            base.payload = record.value.as_deref();
+            if !record.headers.is_empty() {
+                base.headers = Some(record.headers.iter().fold(OwnedHeaders::new(), |headers, header| {
+                    headers.insert(Header { key: &header.name, value: header.value.as_deref() })
+                }));
+            }
+            match self.producer.send(base) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => self.producer.poll(SLICE),
+                Err((error, _)) => return Err(self.judge_kafka(error)),
+            }
+            if self.expired() {
+                return Err(Error::Abort("the producer's queue did not empty within the transaction's time".into()));
+            }
+        }
+    }
+
+    /// Everything produced is on the broker, or the transaction is to be aborted.
+    fn drain(&mut self) -> Result<(), Error> {
+        loop {
+            let empty = native::flush(&self.producer, SLICE);
+            if !empty {
+                self.producer.poll(Duration::ZERO);
+            }
+            if let Some(error) = self.failed_delivery() {
+                let told = format!("a record was not delivered: {error}");
+                let fenced = error.rdkafka_error_code().is_some_and(is_fenced);
+                return Err(if fenced { Error::Fenced(told) } else { Error::Abort(told) });
+            }
+            if empty {
+                return Ok(());
+            }
+            if self.expired() {
+                self.suspect = true;
+                return Err(Error::Abort("records were not delivered within the transaction's time".into()));
+            }
+        }
+    }
+
+    pub fn commit(&mut self, offsets: &TopicPartitionList, group: &ConsumerGroupMetadata) -> Result<(), Error> {
+        self.drain()?;
+        if offsets.count() > 0 {
+            let sent = self.producer.send_offsets_to_transaction(offsets, group, COMMIT);
+            sent.map_err(|error| self.judge_kafka(error))?;
+        }
+        if self.expired() {
+            // The coordinator may have aborted it already, and a late commit was once answered with success (dotnet #1533).
+            self.suspect = true;
+            return Err(Error::Abort("the transaction took longer than its time".into()));
+        }
+        let until = Instant::now() + COMMIT;
+        let outcome = loop {
+            match native::commit(&self.producer, Duration::from_secs(1)) {
+                Err(error) if error.retriable && Instant::now() < until => self.producer.poll(SLICE),
+                outcome => break outcome,
+            }
+        };
+        self.producer.poll(Duration::ZERO);
+        self.suspect |= self.seen.hazard.load(Ordering::Relaxed);
+        self.began = None;
+        outcome.map_err(|error| judge_commit(&error))
+    }
+
+    pub fn abort(&mut self) -> Result<(), Error> {
+        if self.began.take().is_none() {
+            return Ok(());
+        }
+        let until = Instant::now() + COMMIT;
+        loop {
+            // Purged messages are told by delivery reports, which the poll serves.
+            match native::abort(&self.producer, Duration::from_millis(100)) {
+                Ok(()) => break,
+                Err(error) if error.retriable && Instant::now() < until => self.producer.poll(SLICE),
+                Err(error) => return Err(judge_commit(&error)),
+            }
+        }
+        self.suspect |= self.seen.hazard.load(Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn expired(&self) -> bool {
+        // Kept apart from the coordinator's own clock by a fifth.
+        self.began.is_some_and(|began| began.elapsed() > TRANSACTION.mul_f32(0.8))
+    }
+
+    fn failed_delivery(&self) -> Option<KafkaError> {
+        self.seen.delivery.lock().ok().and_then(|mut first| first.take())
+    }
+
+    fn judge_kafka(&mut self, error: KafkaError) -> Error {
+        if let KafkaError::Transaction(inner) = &error {
+            let fenced = is_fenced(inner.code());
+            return match (fenced, inner.is_fatal(), inner.txn_requires_abort() || inner.is_retriable()) {
+                (true, ..) => Error::Fenced(error.to_string()),
+                (_, false, true) => Error::Abort(error.to_string()),
+                _ => Error::UnknownOutcome(error.to_string()),
+            };
+        }
+        match error.rdkafka_error_code() {
+            Some(code) if is_fenced(code) => Error::Fenced(error.to_string()),
+            Some(RDKafkaErrorCode::Fatal) => Error::UnknownOutcome(error.to_string()),
+            Some(RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::TransactionalIdAuthorizationFailed) => {
+                Error::Fatal(error.to_string())
+            }
+            _ => Error::Abort(error.to_string()),
+        }
+    }
+}
+
+fn judge_commit(error: &TransactionError) -> Error {
+    let text = error.text.clone();
+    match error {
+        _ if is_fenced(error.code) => Error::Fenced(text),
+        TransactionError { fatal: false, requires_abort: true, .. } => Error::Abort(text),
+        _ => Error::UnknownOutcome(text),
+    }
+}
+
+fn is_fenced(code: RDKafkaErrorCode) -> bool {
+    matches!(code, RDKafkaErrorCode::Fenced | RDKafkaErrorCode::InvalidProducerEpoch | RDKafkaErrorCode::ProducerFenced)
+}
+
+fn create(
+    connection: &Connection,
+    transactional_id: &str,
+) -> Result<(BaseProducer<TransactionContext>, Arc<Seen>), Error> {
+    let mut config = connection.producer();
+    config
+        .set("transactional.id", transactional_id)
+        .set("transaction.timeout.ms", TRANSACTION.as_millis().to_string())
+        .set("linger.ms", "2")
+        .set("compression.type", "lz4")
+        .set("queue.buffering.max.messages", "1000000")
+        // Successes need no report; without this every record's report would have to be served before a commit.
+        .set("delivery.report.only.error", "true");
+    let seen = Arc::new(Seen::default());
+    let producer: BaseProducer<TransactionContext> =
+        config.create_with_context(TransactionContext(seen.clone())).map_err(super::consumer::fatal)?;
+    producer.init_transactions(INIT).map_err(|error| match error.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::TransactionalIdAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed) => {
+            Error::Fatal(format!("transactional id {transactional_id}: {error}"))
+        }
+        _ => Error::Unavailable(format!("transactional id {transactional_id}: {error}")),
+    })?;
+    seen.hazard.store(false, Ordering::Relaxed);
+    Ok((producer, seen))
+}

@@ -1,0 +1,129 @@
+//! Reads partitions from given offsets outside any group: restore, replay, lineage, dead letters.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
+use rdkafka::error::RDKafkaErrorCode;
+
+use super::consumer::{CALL, fatal, list, unavailable};
+use super::native::Queue;
+use crate::log::client::Connection;
+use crate::log::{Error, Reader, Watermarks};
+use crate::record::{Batch, EventTime, Offset, TopicPartition};
+
+/// After this long without a message the partition's queue is led to ours again.
+const SLICE: Duration = Duration::from_millis(20);
+
+pub struct KafkaReader {
+    queue: Queue<DefaultConsumerContext>,
+    consumer: Arc<BaseConsumer>,
+    /// For the true ends, whatever transaction is open.
+    uncommitted: BaseConsumer,
+    /// What is assigned, and where its next record is expected.
+    at: Option<(TopicPartition, Offset)>,
+}
+
+impl KafkaReader {
+    /// `group` is only a name for quotas and access rules: nothing is joined and nothing committed.
+    pub fn new(connection: &Connection, group: &str) -> Result<Self, Error> {
+        let mut config = connection.consumer(group);
+        config.set("auto.offset.reset", "error").set("enable.partition.eof", "true").set("fetch.wait.max.ms", "100");
+        let consumer: Arc<BaseConsumer> = Arc::new(config.create().map_err(fatal)?);
+        let uncommitted = config.set("isolation.level", "read_uncommitted").create().map_err(fatal)?;
+        Ok(Self { queue: Queue::new(&consumer), consumer, uncommitted, at: None })
+    }
+
+    /// Read uncommitted: the true ends, whatever transaction is open.
+    pub fn watermarks(&self, partition: &TopicPartition) -> Result<Watermarks, Error> {
+        let (topic, number) = (partition.topic.as_str(), partition.partition.0);
+        let (low, high) = self.uncommitted.fetch_watermarks(topic, number, CALL).map_err(unavailable)?;
+        Ok(Watermarks { low: Offset(low), high: Offset(high) })
+    }
+
+    /// The first offset at or after the time; the end if there is none.
+    pub fn offset_at(&self, partition: &TopicPartition, time: EventTime) -> Result<Offset, Error> {
+        let asked = list(&[(partition.clone(), Offset(time.0))])?;
+        let answer = self.consumer.offsets_for_times(asked, CALL).map_err(unavailable)?;
+        let found = answer.find_partition(partition.topic.as_str(), partition.partition.0).map(|found| found.offset());
+        match found {
+            Some(rdkafka::Offset::Offset(offset)) => Ok(Offset(offset)),
+            _ => Ok(self.watermarks(partition)?.high),
+        }
+    }
+
+    fn go_to(&mut self, partition: &TopicPartition, from: Offset) -> Result<(), Error> {
+        let start = (partition.clone(), from);
+        if self.at.as_ref() != Some(&start) {
+            self.forward(partition)?;
+            self.consumer.assign(&list(std::slice::from_ref(&start))?).map_err(unavailable)?;
+            self.at = Some(start);
+        }
+        Ok(())
+    }
+
+    /// Before the assignment, so that nothing goes elsewhere; and again until something has come, for the end of an earlier
+    /// assignment of the same partition cuts the lead. What waits meanwhile is kept.
+    fn forward(&self, partition: &TopicPartition) -> Result<(), Error> {
+        self.queue.forward(partition.topic.as_str(), partition.partition.0).map_err(Error::Fatal)
+    }
+
+    /// Reads until something stops it; answers with the next position.
+    fn read_on(
+        &mut self,
+        partition: &TopicPartition,
+        from: Offset,
+        bytes_max: usize,
+        until: Instant,
+        batch: &mut Batch,
+    ) -> Result<Offset, Error> {
+        let mut next = from;
+        while batch.bytes() < bytes_max {
+            let left = if next == from { until.saturating_duration_since(Instant::now()) } else { Duration::ZERO };
+            if next == from {
+                self.forward(partition)?;
+            }
+            let Some(message) = self.queue.next(left.min(SLICE)) else { if left.is_zero() { break } else { continue } };
+            if message.topic() != partition.topic.as_str() || message.partition() != partition.partition.0 {
+                continue; // of what was assigned before
+            }
+            match message.error() {
+                None => {
+                    message.push_to(batch, &partition.topic);
+                    next = Offset(message.offset() + 1);
+                }
+                // The end lies past control records, which are never handed out.
+                Some(RDKafkaErrorCode::PartitionEOF) => return Ok(next.max(Offset(message.offset()))),
+                Some(code) => return Err(judge(code, partition, next)),
+            }
+        }
+        Ok(next)
+    }
+}
+
+impl Reader for KafkaReader {
+    fn read(
+        &mut self,
+        partition: &TopicPartition,
+        from: Offset,
+        bytes_max: usize,
+        wait: Duration,
+        batch: &mut Batch,
+    ) -> Result<Offset, Error> {
+        self.go_to(partition, from)?;
+        let read = self.read_on(partition, from, bytes_max, Instant::now() + wait, batch);
+        self.at = read.as_ref().ok().map(|next| (partition.clone(), *next));
+        read
+    }
+}
+
+fn judge(code: RDKafkaErrorCode, partition: &TopicPartition, offset: Offset) -> Error {
+    match code {
+        RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
+            let mend = "records at this offset are gone (retention, compaction or a re-created topic)".to_owned();
+            Error::OutOfRange { partition: partition.clone(), offset, mend }
+        }
+        RDKafkaErrorCode::TopicAuthorizationFailed => Error::Fatal(format!("{partition}: {code}")),
+        _ => Error::Unavailable(format!("{partition}: {code}")),
+    }
+}
