@@ -3,6 +3,8 @@
 #[cfg(feature = "runtime")]
 pub mod clock;
 pub mod codec;
+#[cfg(feature = "runtime")]
+pub mod embedded;
 pub mod event;
 pub mod ingest;
 #[cfg(feature = "runtime")]

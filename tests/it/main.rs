@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 mod compat;
 #[cfg(feature = "runtime")]
+mod conformance;
+#[cfg(feature = "runtime")]
 mod harness;
 mod ingest_formats;
 #[cfg(feature = "runtime")]

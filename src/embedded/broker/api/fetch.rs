@@ -1,0 +1,137 @@
+//! Fetch: what is there at once, else wait until something is, or until the client's patience ends.
+
+use crate::embedded::broker::log::segment::Slice;
+use crate::embedded::broker::node::Node;
+use crate::embedded::broker::partition::Partition;
+use bytes::Bytes;
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::fetch_request::FetchPartition;
+use kafka_protocol::messages::fetch_response::{AbortedTransaction, FetchableTopicResponse, PartitionData};
+use kafka_protocol::messages::{FetchRequest, FetchResponse, ProducerId};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
+
+/// `fetch.max.bytes` of the broker: whatever the client asks, a response is not (much) larger.
+const MAX_BYTES: usize = 55 << 20;
+const READ_COMMITTED: i8 = 1;
+
+pub async fn fetch(node: &Arc<Node>, request: &FetchRequest) -> FetchResponse {
+    if request.session_id != 0 {
+        // No session is ever given out, so the client falls back to full fetches.
+        return FetchResponse::default().with_error_code(ResponseError::FetchSessionIdNotFound.code());
+    }
+    let deadline = Instant::now() + Duration::from_millis(request.max_wait_ms.max(0) as u64);
+    let committed = request.isolation_level == READ_COMMITTED;
+    let wake = Arc::new(Notify::new());
+    let mut armed = false;
+    loop {
+        let round = read_all(node, request);
+        let enough = round.bytes >= request.min_bytes.max(0) as usize || round.failed;
+        if enough || Instant::now() >= deadline {
+            return FetchResponse::default().with_responses(round.topics);
+        }
+        if armed && timeout_at(deadline, wake.notified()).await.is_err() {
+            armed = false;
+            continue;
+        }
+        // Armed before the next look, so that nothing appended in between is missed.
+        armed = true;
+        for_each_partition(node, request, |partition| partition.wait(&wake, committed));
+    }
+}
+
+fn for_each_partition(node: &Node, request: &FetchRequest, mut act: impl FnMut(&Partition)) {
+    for topic in &request.topics {
+        for asked in &topic.partitions {
+            if let Ok((_, partition)) = node.partition(&topic.topic, asked.partition) {
+                act(&partition);
+            }
+        }
+    }
+}
+
+struct Round {
+    topics: Vec<FetchableTopicResponse>,
+    bytes: usize,
+    failed: bool,
+}
+
+fn read_all(node: &Node, request: &FetchRequest) -> Round {
+    let limit = (request.max_bytes.max(0) as usize).min(MAX_BYTES);
+    let committed = request.isolation_level == READ_COMMITTED;
+    let mut round = Round { topics: Vec::with_capacity(request.topics.len()), bytes: 0, failed: false };
+    for topic in &request.topics {
+        let mut partitions = Vec::with_capacity(topic.partitions.len());
+        for asked in &topic.partitions {
+            // The first records are given even if they alone are too large, or the consumer would never get past them.
+            let left = limit.saturating_sub(round.bytes);
+            let max = if left == 0 && round.bytes > 0 { None } else { Some(left) };
+            let read = node
+                .partition(&topic.topic, asked.partition)
+                .and_then(|(_, partition)| read(&partition, asked, committed, max));
+            let data = read.unwrap_or_else(|error| {
+                round.failed = true;
+                failed(asked.partition, error)
+            });
+            round.bytes += data.records.as_ref().map_or(0, Bytes::len);
+            partitions.push(data);
+        }
+        let answer = FetchableTopicResponse::default().with_topic(topic.topic.clone()).with_partitions(partitions);
+        round.topics.push(answer);
+    }
+    round
+}
+
+/// `max`: how many bytes the response still has room for, `None` if it is full.
+fn read(
+    partition: &Partition,
+    asked: &FetchPartition,
+    committed: bool,
+    max: Option<usize>,
+) -> Result<PartitionData, ResponseError> {
+    if asked.current_leader_epoch > 0 {
+        return Err(ResponseError::UnknownLeaderEpoch);
+    }
+    let (slice, answer, to) = {
+        let log = partition.log();
+        let slice: Slice = log.locate(asked.fetch_offset).ok_or(ResponseError::OffsetOutOfRange)?;
+        let answer = PartitionData::default()
+            .with_partition_index(asked.partition)
+            .with_high_watermark(log.end())
+            .with_last_stable_offset(log.stable_end())
+            .with_log_start_offset(log.start());
+        (slice, answer, if committed { log.stable_end() } else { log.end() })
+    };
+    let records = match max {
+        Some(max) if asked.fetch_offset < to => slice
+            .read(asked.fetch_offset, to, max.min(asked.partition_max_bytes.max(0) as usize))
+            .map_err(|_| ResponseError::KafkaStorageError)?,
+        _ => Bytes::new(),
+    };
+    let aborted = if committed { Some(aborted(partition, asked.fetch_offset, &records)) } else { None };
+    Ok(answer.with_records(Some(records)).with_aborted_transactions(aborted))
+}
+
+fn aborted(partition: &Partition, from: i64, records: &Bytes) -> Vec<AbortedTransaction> {
+    if records.is_empty() {
+        return Vec::new();
+    }
+    let log = partition.log();
+    let aborted = log.producers().aborted_between(from, log.stable_end());
+    let listed = aborted.map(|aborted| {
+        AbortedTransaction::default().with_producer_id(ProducerId(aborted.producer_id)).with_first_offset(aborted.first)
+    });
+    listed.collect()
+}
+
+fn failed(partition: i32, error: ResponseError) -> PartitionData {
+    PartitionData::default()
+        .with_partition_index(partition)
+        .with_error_code(error.code())
+        .with_high_watermark(-1)
+        .with_last_stable_offset(-1)
+        .with_log_start_offset(-1)
+        .with_records(Some(Bytes::new()))
+}

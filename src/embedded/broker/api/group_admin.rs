@@ -1,0 +1,122 @@
+//! Looking at groups and deleting them.
+
+use super::{code, text};
+use crate::embedded::broker::coordinator::Coordinator;
+use crate::embedded::broker::group::{Group, Phase};
+use crate::embedded::broker::meta::Entry;
+use crate::embedded::broker::node::Node;
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::delete_groups_response::DeletableGroupResult;
+use kafka_protocol::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};
+use kafka_protocol::messages::list_groups_response::ListedGroup;
+use kafka_protocol::messages::offset_delete_response::{OffsetDeleteResponsePartition, OffsetDeleteResponseTopic};
+use kafka_protocol::messages::{
+    DeleteGroupsRequest, DeleteGroupsResponse, DescribeGroupsRequest, DescribeGroupsResponse, GroupId,
+    ListGroupsRequest, ListGroupsResponse, OffsetDeleteRequest, OffsetDeleteResponse,
+};
+
+/// A group exists while it has members or committed offsets.
+fn exists(coordinator: &Coordinator, group: &str) -> bool {
+    coordinator.groups.contains_key(group) || coordinator.meta().groups.contains_key(group)
+}
+
+pub fn list(node: &Node, request: ListGroupsRequest, version: i16) -> ListGroupsResponse {
+    let coordinator = node.coordinator();
+    let mut names: Vec<&String> = coordinator.groups.keys().chain(coordinator.meta().groups.keys()).collect();
+    names.sort_unstable();
+    names.dedup();
+    let listed = names.into_iter().filter_map(|name| {
+        let group = coordinator.groups.get(name);
+        let state = group.map_or("Empty", Group::state_name);
+        let wanted = &request.states_filter;
+        let listed = ListedGroup::default()
+            .with_group_id(GroupId(text(name)))
+            .with_protocol_type(text(group.map_or("", |group| &group.protocol_type)))
+            .with_group_state(text(if version >= 4 { state } else { "" }));
+        (wanted.is_empty() || wanted.iter().any(|wanted| wanted.eq_ignore_ascii_case(state))).then_some(listed)
+    });
+    ListGroupsResponse::default().with_groups(listed.collect())
+}
+
+pub fn describe(node: &Node, request: DescribeGroupsRequest) -> DescribeGroupsResponse {
+    let coordinator = node.coordinator();
+    let groups = request.groups.into_iter().map(|id| {
+        let described = DescribedGroup::default();
+        let described = match coordinator.groups.get(id.as_str()) {
+            Some(group) => members(described, group),
+            None if exists(&coordinator, &id) => described.with_group_state(text("Empty")),
+            None => described.with_group_state(text("Dead")),
+        };
+        described.with_group_id(id)
+    });
+    DescribeGroupsResponse::default().with_groups(groups.collect())
+}
+
+fn members(described: DescribedGroup, group: &Group) -> DescribedGroup {
+    let stable = group.phase == Phase::Stable;
+    let members = group.members.iter().map(|(id, member)| {
+        let told = DescribedGroupMember::default()
+            .with_member_id(text(id))
+            .with_group_instance_id(member.instance.clone().map(text))
+            .with_client_id(text(&member.client_id))
+            .with_client_host(text(&member.client_host));
+        if !stable {
+            return told;
+        }
+        told.with_member_metadata(group.metadata(member)).with_member_assignment(member.assignment.clone())
+    });
+    described
+        .with_group_state(text(group.state_name()))
+        .with_protocol_type(text(&group.protocol_type))
+        .with_protocol_data(text(if stable { &group.protocol } else { "" }))
+        .with_members(members.collect())
+}
+
+pub fn delete(node: &Node, request: DeleteGroupsRequest) -> DeleteGroupsResponse {
+    let mut coordinator = node.coordinator();
+    let results = request.groups_names.into_iter().map(|id| {
+        let deleted = delete_one(&mut coordinator, &id);
+        DeletableGroupResult::default().with_group_id(id).with_error_code(code(&deleted))
+    });
+    DeleteGroupsResponse::default().with_results(results.collect())
+}
+
+fn delete_one(coordinator: &mut Coordinator, id: &str) -> Result<(), ResponseError> {
+    if !exists(coordinator, id) {
+        return Err(ResponseError::GroupIdNotFound);
+    }
+    if coordinator.groups.get(id).is_some_and(|group| !group.members.is_empty()) {
+        return Err(ResponseError::NonEmptyGroup);
+    }
+    coordinator.record(Entry::GroupDeleted { group: id.to_owned() })?;
+    coordinator.groups.remove(id);
+    Ok(())
+}
+
+/// Forgets offsets of an empty group; while it has members, those of topics it may still read are kept.
+pub fn delete_offsets(node: &Node, request: OffsetDeleteRequest) -> OffsetDeleteResponse {
+    let mut coordinator = node.coordinator();
+    let id = request.group_id.to_string();
+    if !exists(&coordinator, &id) {
+        return OffsetDeleteResponse::default().with_error_code(ResponseError::GroupIdNotFound.code());
+    }
+    let subscribed = coordinator.groups.get(&id).is_some_and(|group| !group.members.is_empty());
+    let partitions = request
+        .topics
+        .iter()
+        .flat_map(|topic| topic.partitions.iter().map(|partition| (topic.name.to_string(), partition.partition_index)));
+    let deleted = match subscribed {
+        true => Err(ResponseError::GroupSubscribedToTopic),
+        false => coordinator.record(Entry::OffsetsDeleted { group: id, partitions: partitions.collect() }),
+    };
+    let topics = request.topics.into_iter().map(|topic| {
+        let partitions = topic.partitions.iter().map(|partition| {
+            OffsetDeleteResponsePartition::default()
+                .with_partition_index(partition.partition_index)
+                .with_error_code(code(&deleted))
+        });
+        let partitions = partitions.collect();
+        OffsetDeleteResponseTopic::default().with_name(topic.name).with_partitions(partitions)
+    });
+    OffsetDeleteResponse::default().with_topics(topics.collect())
+}

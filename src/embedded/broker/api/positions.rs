@@ -1,0 +1,111 @@
+//! Questions about and changes to positions in a log: offsets by time, ends of epochs, deleting records.
+
+use crate::embedded::broker::log::Log;
+use crate::embedded::broker::meta::Entry;
+use crate::embedded::broker::node::Node;
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::delete_records_response::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult};
+use kafka_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
+use kafka_protocol::messages::offset_for_leader_epoch_response::{EpochEndOffset, OffsetForLeaderTopicResult};
+use kafka_protocol::messages::{
+    DeleteRecordsRequest, DeleteRecordsResponse, ListOffsetsRequest, ListOffsetsResponse, OffsetForLeaderEpochRequest,
+    OffsetForLeaderEpochResponse,
+};
+
+const LATEST: i64 = -1;
+const EARLIEST: i64 = -2;
+const MAX_TIMESTAMP: i64 = -3;
+
+pub fn list_offsets(node: &Node, request: ListOffsetsRequest) -> ListOffsetsResponse {
+    let committed = request.isolation_level == 1;
+    let topics = request.topics.into_iter().map(|topic| {
+        let partitions = topic.partitions.iter().map(|asked| {
+            let found = node
+                .partition(&topic.name, asked.partition_index)
+                .and_then(|(_, partition)| position(&partition.log(), asked.timestamp, committed));
+            let answer = ListOffsetsPartitionResponse::default().with_partition_index(asked.partition_index);
+            match found {
+                // A time after the last record has no offset.
+                Ok(None) => answer,
+                Ok(Some((offset, timestamp))) => {
+                    answer.with_offset(offset).with_timestamp(timestamp).with_leader_epoch(0)
+                }
+                Err(error) => answer.with_error_code(error.code()),
+            }
+        });
+        let partitions = partitions.collect();
+        ListOffsetsTopicResponse::default().with_name(topic.name).with_partitions(partitions)
+    });
+    ListOffsetsResponse::default().with_topics(topics.collect())
+}
+
+fn position(log: &Log, timestamp: i64, committed: bool) -> Result<Option<(i64, i64)>, ResponseError> {
+    let end = if committed { log.stable_end() } else { log.end() };
+    let found = match timestamp {
+        LATEST => return Ok(Some((end, -1))),
+        EARLIEST => return Ok(Some((log.start(), -1))),
+        MAX_TIMESTAMP => log.offset_of_max_time(),
+        time => log.offset_at(time),
+    };
+    let found = found.map_err(|_| ResponseError::KafkaStorageError)?;
+    Ok(found.filter(|(offset, _)| *offset < end))
+}
+
+/// There is one epoch, 0, and it ends at the log's end.
+pub fn leader_epochs(node: &Node, request: OffsetForLeaderEpochRequest) -> OffsetForLeaderEpochResponse {
+    let topics = request.topics.into_iter().map(|topic| {
+        let partitions = topic.partitions.iter().map(|asked| {
+            let answer = EpochEndOffset::default().with_partition(asked.partition);
+            match node.partition(&topic.topic, asked.partition) {
+                Ok(_) if asked.current_leader_epoch > 0 => {
+                    answer.with_error_code(ResponseError::UnknownLeaderEpoch.code())
+                }
+                Ok((_, partition)) if asked.leader_epoch == 0 => {
+                    answer.with_leader_epoch(0).with_end_offset(partition.log().end())
+                }
+                Ok(_) => answer.with_leader_epoch(-1).with_end_offset(-1),
+                Err(error) => answer.with_error_code(error.code()),
+            }
+        });
+        let partitions = partitions.collect();
+        OffsetForLeaderTopicResult::default().with_topic(topic.topic).with_partitions(partitions)
+    });
+    OffsetForLeaderEpochResponse::default().with_topics(topics.collect())
+}
+
+pub fn delete_records(node: &Node, request: DeleteRecordsRequest) -> DeleteRecordsResponse {
+    let topics = request.topics.into_iter().map(|topic| {
+        let partitions = topic.partitions.iter().map(|asked| {
+            let answer = DeleteRecordsPartitionResult::default().with_partition_index(asked.partition_index);
+            match delete_before(node, &topic.name, asked.partition_index, asked.offset) {
+                Ok(start) => answer.with_low_watermark(start),
+                Err(error) => answer.with_error_code(error.code()).with_low_watermark(-1),
+            }
+        });
+        let partitions = partitions.collect();
+        DeleteRecordsTopicResult::default().with_name(topic.name).with_partitions(partitions)
+    });
+    DeleteRecordsResponse::default().with_topics(topics.collect())
+}
+
+fn delete_before(node: &Node, topic: &str, number: i32, offset: i64) -> Result<i64, ResponseError> {
+    let mut coordinator = node.coordinator();
+    let (settings, partition) = node.partition(topic, number)?;
+    if !settings.settings.deleted {
+        return Err(ResponseError::PolicyViolation);
+    }
+    let (start, end) = {
+        let log = partition.log();
+        (log.start(), log.end())
+    };
+    let offset = if offset == -1 { end } else { offset };
+    if !(0..=end).contains(&offset) {
+        return Err(ResponseError::OffsetOutOfRange);
+    }
+    if offset > start {
+        coordinator.record(Entry::LogStart { topic: topic.to_owned(), partition: number, offset })?;
+    }
+    let mut log = partition.log();
+    log.delete_before(offset).map_err(|_| ResponseError::KafkaStorageError)?;
+    Ok(log.start())
+}

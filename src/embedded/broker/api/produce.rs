@@ -1,0 +1,50 @@
+//! Produce: one batch a partition, placed or refused.
+
+use crate::embedded::broker::log::{Placed, Refused};
+use crate::embedded::broker::node::{Node, now};
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::produce_request::PartitionProduceData;
+use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
+use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
+
+pub fn produce(node: &Node, request: &ProduceRequest) -> ProduceResponse {
+    let responses = request.topic_data.iter().map(|topic| {
+        let partitions = topic.partition_data.iter().map(|partition| {
+            let placed = match request.acks {
+                -1..=1 => place(node, &topic.name, partition),
+                _ => Err(ResponseError::InvalidRequiredAcks),
+            };
+            let response = PartitionProduceResponse::default().with_index(partition.index);
+            match placed {
+                Ok((placed, start)) => response
+                    .with_base_offset(placed.base_offset)
+                    .with_log_append_time_ms(placed.broker_time)
+                    .with_log_start_offset(start),
+                Err(error) => response.with_error_code(error.code()).with_base_offset(-1).with_log_append_time_ms(-1),
+            }
+        });
+        TopicProduceResponse::default().with_name(topic.name.clone()).with_partition_responses(partitions.collect())
+    });
+    ProduceResponse::default().with_responses(responses.collect())
+}
+
+fn place(node: &Node, topic: &str, data: &PartitionProduceData) -> Result<(Placed, i64), ResponseError> {
+    let (topic, partition) = node.partition(topic, data.index)?;
+    let records = data.records.as_deref().unwrap_or_default();
+    match partition.append(records, &topic.settings, now()) {
+        Ok(placed) => Ok((placed, partition.log().start())),
+        Err(Refused::Error(error)) => Err(error),
+        Err(Refused::NotAdmitted(producer_id, epoch)) => Err(why_not_admitted(node, producer_id, epoch)),
+    }
+}
+
+/// A transactional batch for a partition that is not in its producer's transaction: a zombie, or a client that forgot
+/// to add it.
+fn why_not_admitted(node: &Node, producer_id: i64, epoch: i16) -> ResponseError {
+    let coordinator = node.coordinator();
+    match coordinator.meta().txns.values().find(|txn| txn.producer_id == producer_id) {
+        None => ResponseError::InvalidProducerIdMapping,
+        Some(txn) if txn.epoch != epoch => ResponseError::InvalidProducerEpoch,
+        Some(_) => ResponseError::InvalidTxnState,
+    }
+}

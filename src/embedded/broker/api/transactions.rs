@@ -1,0 +1,145 @@
+//! Producer ids and transactions on the wire; the decisions are in `txn/`, the order of effects in `node.rs`.
+
+use super::code;
+use crate::embedded::broker::coordinator::Coordinator;
+use crate::embedded::broker::meta::{Entry, TopicPartition};
+use crate::embedded::broker::node::Node;
+use crate::embedded::broker::txn::{Init, MAX_TIMEOUT_MS, Txn};
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::add_partitions_to_txn_response::{
+    AddPartitionsToTxnPartitionResult, AddPartitionsToTxnTopicResult,
+};
+use kafka_protocol::messages::{
+    AddOffsetsToTxnRequest, AddOffsetsToTxnResponse, AddPartitionsToTxnRequest, AddPartitionsToTxnResponse,
+    EndTxnRequest, EndTxnResponse, InitProducerIdRequest, InitProducerIdResponse, ProducerId,
+};
+
+/// Clients from before `PRODUCER_FENCED` know the older word for it.
+fn worded(result: Result<(), ResponseError>, version: i16, since: i16) -> Result<(), ResponseError> {
+    match result {
+        Err(ResponseError::ProducerFenced) if version < since => Err(ResponseError::InvalidProducerEpoch),
+        other => other,
+    }
+}
+
+pub fn init(node: &Node, request: InitProducerIdRequest, version: i16) -> InitProducerIdResponse {
+    let response = InitProducerIdResponse::default();
+    let mut coordinator = node.coordinator();
+    let given = match &request.transactional_id {
+        None => coordinator.fresh_producer_id().map(|id| (id, 0)),
+        Some(id) => {
+            let claimed = (request.producer_id.0, request.producer_epoch);
+            let claimed = Some(claimed).filter(|(producer_id, _)| *producer_id >= 0);
+            init_transactional(node, &mut coordinator, id, claimed, request.transaction_timeout_ms)
+        }
+    };
+    match given {
+        Ok((producer_id, epoch)) => response.with_producer_id(ProducerId(producer_id)).with_producer_epoch(epoch),
+        Err(error) => {
+            let error = code(&worded(Err(error), version, 4));
+            response.with_error_code(error).with_producer_id(ProducerId(-1)).with_producer_epoch(-1)
+        }
+    }
+}
+
+fn init_transactional(
+    node: &Node,
+    coordinator: &mut Coordinator,
+    id: &str,
+    claimed: Option<(i64, i16)>,
+    timeout_ms: i32,
+) -> Result<(i64, i16), ResponseError> {
+    if id.is_empty() {
+        return Err(ResponseError::InvalidRequest);
+    }
+    if !(1..=MAX_TIMEOUT_MS).contains(&timeout_ms) {
+        return Err(ResponseError::InvalidTransactionTimeout);
+    }
+    let fresh_id = coordinator.meta().next_producer_id;
+    let init = match coordinator.meta().txns.get(id) {
+        None if claimed.is_some() => return Err(ResponseError::ProducerFenced),
+        None => Init::Become(Txn::new(fresh_id, timeout_ms)),
+        Some(txn) => txn.init(claimed, timeout_ms, fresh_id)?,
+    };
+    let next = match init {
+        Init::Become(next) => next,
+        Init::AbortFirst(aborting) => {
+            node.end_txn(coordinator, id, aborting.clone())?;
+            // The markers carry the raised epoch, so the dead producer is fenced in its partitions; the new one has it.
+            Txn { epoch: aborting.epoch, ..Txn::new(aborting.producer_id, timeout_ms) }
+        }
+        Init::Stay => {
+            let txn = coordinator.meta().txns.get(id).ok_or(ResponseError::InvalidProducerIdMapping)?;
+            return Ok((txn.producer_id, txn.epoch));
+        }
+    };
+    if next.producer_id == fresh_id {
+        coordinator.fresh_producer_id()?;
+    }
+    let given = (next.producer_id, next.epoch);
+    coordinator.record(Entry::Txn { id: id.to_owned(), txn: next })?;
+    Ok(given)
+}
+
+fn check(coordinator: &Coordinator, id: &str, producer_id: ProducerId, epoch: i16) -> Result<(), ResponseError> {
+    let txn = coordinator.meta().txns.get(id).ok_or(ResponseError::InvalidProducerIdMapping)?;
+    txn.check(producer_id.0, epoch)
+}
+
+pub fn add_partitions(node: &Node, request: AddPartitionsToTxnRequest, version: i16) -> AddPartitionsToTxnResponse {
+    let asked = &request.v3_and_below_topics;
+    let partitions: Vec<TopicPartition> = asked
+        .iter()
+        .flat_map(|topic| topic.partitions.iter().map(|partition| (topic.name.to_string(), *partition)))
+        .collect();
+    let unknown = |topic: &str, partition: i32| node.partition(topic, partition).is_err();
+    let any_unknown = partitions.iter().any(|(topic, partition)| unknown(topic, *partition));
+    let mut coordinator = node.coordinator();
+    let id = request.v3_and_below_transactional_id.as_str();
+    let producer_id = request.v3_and_below_producer_id;
+    let checked = check(&coordinator, id, producer_id, request.v3_and_below_producer_epoch);
+    let added = match checked {
+        // One unknown partition keeps the others from being added.
+        Ok(()) if any_unknown => Err(ResponseError::OperationNotAttempted),
+        Ok(()) => node.extend_txn(&mut coordinator, id, &partitions, &[]),
+        Err(error) => Err(error),
+    };
+    let added = worded(added, version, 2);
+    let topics = asked.iter().map(|topic| {
+        let results = topic.partitions.iter().map(|partition| {
+            let missing = added == Err(ResponseError::OperationNotAttempted) && unknown(&topic.name, *partition);
+            let outcome = if missing { Err(ResponseError::UnknownTopicOrPartition) } else { added };
+            AddPartitionsToTxnPartitionResult::default()
+                .with_partition_index(*partition)
+                .with_partition_error_code(code(&outcome))
+        });
+        AddPartitionsToTxnTopicResult::default()
+            .with_name(topic.name.clone())
+            .with_results_by_partition(results.collect())
+    });
+    AddPartitionsToTxnResponse::default().with_results_by_topic_v3_and_below(topics.collect())
+}
+
+pub fn add_offsets(node: &Node, request: AddOffsetsToTxnRequest, version: i16) -> AddOffsetsToTxnResponse {
+    let mut coordinator = node.coordinator();
+    let id = request.transactional_id.as_str();
+    let added = check(&coordinator, id, request.producer_id, request.producer_epoch)
+        .and_then(|()| node.extend_txn(&mut coordinator, id, &[], &[request.group_id.to_string()]));
+    AddOffsetsToTxnResponse::default().with_error_code(code(&worded(added, version, 2)))
+}
+
+pub fn end(node: &Node, request: EndTxnRequest, version: i16) -> EndTxnResponse {
+    let mut coordinator = node.coordinator();
+    let ended = end_one(node, &mut coordinator, &request);
+    EndTxnResponse::default().with_error_code(code(&worded(ended, version, 2)))
+}
+
+fn end_one(node: &Node, coordinator: &mut Coordinator, request: &EndTxnRequest) -> Result<(), ResponseError> {
+    let id = request.transactional_id.as_str();
+    check(coordinator, id, request.producer_id, request.producer_epoch)?;
+    let txn = coordinator.meta().txns.get(id).ok_or(ResponseError::InvalidProducerIdMapping)?;
+    match txn.end(request.committed)? {
+        Some(decided) => node.end_txn(coordinator, id, decided),
+        None => Ok(()),
+    }
+}

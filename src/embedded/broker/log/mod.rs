@@ -1,0 +1,194 @@
+//! The log of one partition: segments in order, producer memory, watermarks.
+//!
+//! Invariants: offsets only grow; a batch is readable as soon as it is written (a single node's high watermark is its
+//! end); nothing at or beyond the first open transaction is given to a `read_committed` reader. Reading happens outside
+//! the log's lock: `locate` hands out a [`Slice`] that stays valid.
+//!
+//! Not here: who waits for new records (`partition.rs`), when retention and compaction run (`housekeeping.rs`).
+
+pub mod batch;
+pub mod lookup;
+pub mod producers;
+mod recovery;
+pub mod segment;
+
+use super::settings::Settings;
+use batch::Batch;
+use kafka_protocol::error::ResponseError;
+use producers::{Producers, Verdict};
+use segment::{Segment, Slice};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("cannot open the log {path}: {source}")]
+    Io { path: PathBuf, source: std::io::Error },
+    #[error(
+        "segment {path} is damaged at byte {position} although later segments follow; restore it from a copy, or \
+         remove it to go on without its records"
+    )]
+    Damaged { path: PathBuf, position: u64 },
+}
+
+#[derive(Debug)]
+pub struct Log {
+    dir: PathBuf,
+    /// Never empty; the last one is written to.
+    segments: Vec<Segment>,
+    start: i64,
+    next: i64,
+    producers: Producers,
+    /// Force every batch to disk before it counts.
+    sync: bool,
+    /// Files with writes that were not yet forced to disk.
+    unsynced: Vec<Arc<File>>,
+}
+
+/// What became of a client's batch.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Placed {
+    pub base_offset: i64,
+    /// The broker's time if it replaced the producer's, else -1.
+    pub broker_time: i64,
+}
+
+impl Log {
+    pub fn start(&self) -> i64 {
+        self.start
+    }
+
+    /// The high watermark: one behind the last record.
+    pub fn end(&self) -> i64 {
+        self.next
+    }
+
+    /// The last stable offset: one behind the last record whose transaction, if any, has ended.
+    pub fn stable_end(&self) -> i64 {
+        self.producers.first_open().unwrap_or(self.next)
+    }
+
+    pub fn producers(&self) -> &Producers {
+        &self.producers
+    }
+
+    pub fn admit(&mut self, producer_id: i64, epoch: i16, now: i64) {
+        self.producers.admit(producer_id, epoch, now);
+    }
+
+    /// Appends one batch of a client, or recognises it as a retry of one that is already here.
+    pub fn append(&mut self, records: &[u8], settings: &Settings, now: i64) -> Result<Placed, Refused> {
+        let batch = Batch::parse(records).filter(|batch| batch.size == records.len());
+        let batch = batch.ok_or(ResponseError::InvalidRecord)?;
+        batch.check_from_client(records)?;
+        if records.len() > settings.max_message_bytes {
+            return Err(ResponseError::MessageTooLarge.into());
+        }
+        match self.producers.judge(&batch) {
+            Verdict::Append => {}
+            Verdict::Duplicate(base_offset) => return Ok(Placed { base_offset, broker_time: -1 }),
+            Verdict::NotAdmitted => return Err(Refused::NotAdmitted(batch.producer_id, batch.producer_epoch)),
+            Verdict::Refuse(error) => return Err(error.into()),
+        }
+        if settings.compacted && lookup::has_null_key(records)? {
+            return Err(ResponseError::InvalidRecord.into());
+        }
+        let mut bytes = records.to_vec();
+        let broker_time = if settings.broker_time { now } else { -1 };
+        if settings.broker_time {
+            batch::set_broker_time(&mut bytes, now);
+        }
+        let batch = self.write(&mut bytes, settings, now)?;
+        self.producers.appended(&batch);
+        Ok(Placed { base_offset: batch.base_offset, broker_time })
+    }
+
+    /// Appends the control record that ends a transaction here.
+    pub fn end_transaction(
+        &mut self,
+        producer: (i64, i16),
+        commit: bool,
+        settings: &Settings,
+        now: i64,
+    ) -> Result<(), ResponseError> {
+        let mut bytes = batch::marker(producer.0, producer.1, commit, now);
+        let batch = self.write(&mut bytes, settings, now)?;
+        self.producers.ended(&batch, commit);
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &mut [u8], settings: &Settings, now: i64) -> Result<Batch, ResponseError> {
+        batch::set_offset(bytes, self.next);
+        let batch = Batch::parse(bytes).ok_or(ResponseError::CorruptMessage)?;
+        let active = self.active();
+        let full = active.size + bytes.len() as u64 > settings.segment_bytes;
+        let old = active.first_timestamp.is_some_and(|first| now.saturating_sub(first) > settings.segment_ms);
+        if active.size > 0 && (full || old) {
+            self.roll().map_err(|error| storage_failed(&self.dir, &error))?;
+        }
+        let Some(active) = self.segments.last_mut() else { return Err(ResponseError::KafkaStorageError) };
+        active.append(bytes, &batch, self.sync).map_err(|error| storage_failed(&self.dir, &error))?;
+        let file = active.file.clone();
+        if !self.sync && self.unsynced.last().is_none_or(|last| !Arc::ptr_eq(last, &file)) {
+            self.unsynced.push(file);
+        }
+        self.next = batch.last_offset() + 1;
+        Ok(batch)
+    }
+
+    /// Seals the active segment and begins a new one at the end. The producers are written down beside it, because
+    /// retention may remove the batches that tell of them.
+    fn roll(&mut self) -> std::io::Result<()> {
+        self.save_producers()?;
+        self.segments.push(Segment::open(&self.dir, self.next)?);
+        Ok(())
+    }
+
+    fn active(&self) -> &Segment {
+        self.segments.last().expect("a log has at least one segment from open to close")
+    }
+
+    /// Where to read from `offset` on; `None` outside `start..=end`.
+    pub fn locate(&self, offset: i64) -> Option<Slice> {
+        if offset < self.start || offset > self.next {
+            return None;
+        }
+        let at = self.segments.partition_point(|segment| segment.last_offset < offset);
+        let segment = self.segments.get(at).unwrap_or(self.active());
+        Some(segment.near(offset))
+    }
+
+    /// Deletes the records before `offset`, which the caller has checked against the end.
+    pub fn delete_before(&mut self, offset: i64) -> std::io::Result<()> {
+        self.start = self.start.max(offset);
+        while self.segments.len() > 1 && self.segments[0].last_offset < self.start {
+            self.segments.remove(0).remove()?;
+        }
+        Ok(())
+    }
+
+    /// Files to force to disk; they are taken as done.
+    pub fn take_unsynced(&mut self) -> Vec<Arc<File>> {
+        std::mem::take(&mut self.unsynced)
+    }
+}
+
+fn storage_failed(dir: &Path, error: &std::io::Error) -> ResponseError {
+    tracing::error!(dir = %dir.display(), %error, "cannot write to the log");
+    ResponseError::KafkaStorageError
+}
+
+/// Why a batch was not appended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Refused {
+    Error(ResponseError),
+    /// The coordinator has not added this partition to the transaction of this producer and epoch.
+    NotAdmitted(i64, i16),
+}
+
+impl From<ResponseError> for Refused {
+    fn from(error: ResponseError) -> Refused {
+        Refused::Error(error)
+    }
+}

@@ -1,0 +1,128 @@
+//! Connections: frames in, frames out. One request of a connection at a time, in order, as Kafka does it.
+//!
+//! Bounded: number of connections, size of a request. A frame that breaks the protocol closes its connection only.
+
+use super::api::{self, Peer};
+use super::node::Node;
+use bytes::{BufMut, Bytes, BytesMut};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+const READ_BUFFER: usize = 64 << 10;
+/// Memory is given to a request as its bytes arrive, at most this much ahead.
+const READ_AHEAD: usize = 1 << 20;
+/// How long a stop waits for answers that are being given.
+const GRACE: Duration = Duration::from_secs(5);
+
+pub async fn serve(node: Arc<Node>, listener: TcpListener, mut stopped: watch::Receiver<bool>) {
+    let places = Arc::new(Semaphore::new(node.config.max_connections));
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stopped.wait_for(|stop| *stop) => break,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of file descriptors, most likely: wait for some to be freed.
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let Ok(place) = places.clone().try_acquire_owned() else {
+            tracing::warn!(max_connections = node.config.max_connections, "too many connections; one refused");
+            continue;
+        };
+        let (node, stopped) = (node.clone(), stopped.clone());
+        connections.spawn(async move {
+            if let Err(error) = converse(&node, stream, stopped).await {
+                tracing::debug!(%error, "connection closed");
+            }
+            drop(place);
+        });
+    }
+    drop(listener);
+    let all = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(GRACE, all).await.is_err() {
+        tracing::warn!("connections did not end in time; cut");
+    }
+}
+
+async fn converse(node: &Arc<Node>, stream: TcpStream, mut stopped: watch::Receiver<bool>) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let peer = Peer { host: stream.peer_addr()?.ip().to_string() };
+    let (reader, mut writer) = stream.into_split();
+    let mut reader = BufReader::with_capacity(READ_BUFFER, reader);
+    loop {
+        let frame = tokio::select! {
+            frame = read_frame(&mut reader, node.config.max_request_bytes) => frame?,
+            _ = stopped.wait_for(|stop| *stop) => return Ok(()),
+        };
+        let Some(frame) = frame else { return Ok(()) };
+        let answer = tokio::select! {
+            answer = api::answer(node, &peer, frame) => answer,
+            // Long polls and rebalances must not hold up the stop; everything else answers at once.
+            () = stop_waiting(&mut stopped) => return Ok(()),
+        };
+        match answer {
+            Ok(Some(answer)) => writer.write_all(&answer).await?,
+            Ok(None) => {}
+            Err(refused) => {
+                tracing::warn!(peer = peer.host, %refused, "request refused, connection closed");
+                return Ok(());
+            }
+        }
+    }
+}
+
+async fn stop_waiting(stopped: &mut watch::Receiver<bool>) {
+    let _ = stopped.wait_for(|stop| *stop).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+}
+
+/// The next frame without its length, or `None` at the end of the stream.
+async fn read_frame(reader: &mut (impl AsyncRead + Unpin), max: usize) -> io::Result<Option<Bytes>> {
+    let mut prefix = [0; 4];
+    match reader.read_exact(&mut prefix).await {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        other => other?,
+    };
+    let length = usize::try_from(i32::from_be_bytes(prefix)).unwrap_or(usize::MAX);
+    if length > max {
+        return Err(io::Error::other(format!("a request of {length} bytes is larger than {max}")));
+    }
+    let mut frame = BytesMut::with_capacity(length.min(READ_AHEAD));
+    while frame.len() < length {
+        let left = length - frame.len();
+        frame.reserve(left.min(READ_AHEAD));
+        if reader.read_buf(&mut (&mut frame).limit(left)).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(Some(frame.freeze()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn frames_are_read_whole_and_absurd_lengths_are_refused() {
+        let mut stream: &[u8] = &[0, 0, 0, 2, 7, 8, 0, 0, 0, 0];
+        assert_eq!(read_frame(&mut stream, 10).await.unwrap().as_deref(), Some(&[7, 8][..]));
+        assert_eq!(read_frame(&mut stream, 10).await.unwrap().as_deref(), Some(&[][..]));
+        assert_eq!(read_frame(&mut stream, 10).await.unwrap(), None);
+        for broken in [&b"GET / HTTP/1.1\r\n"[..], &[255, 255, 255, 255], &[0, 0, 0, 9, 1]] {
+            let mut stream = broken;
+            assert!(read_frame(&mut stream, 10).await.is_err());
+        }
+    }
+}

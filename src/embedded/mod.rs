@@ -1,0 +1,3 @@
+//! What runs without a cluster: the default for trying, developing and small installations.
+
+pub mod broker;
