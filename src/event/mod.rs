@@ -105,6 +105,14 @@ impl FactKind {
         }
     }
 
+    /// What [`Fact::key`] is: facts meet in one state only if they are keyed by the same.
+    pub fn keyed_by(self) -> &'static str {
+        match self {
+            FactKind::Alert | FactKind::Deploy | FactKind::Incident => "service",
+            FactKind::SlackAction | FactKind::SlackOutcome => "incident",
+        }
+    }
+
     /// The schema as it ships, in Avro's JSON.
     pub fn schema_json(self) -> &'static str {
         match self {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 
 use super::problem::Problem;
+use super::spec::at_path;
 use super::stage::{self, Stage};
 use super::yaml::{self, Node};
 use crate::codec::Format;
@@ -47,11 +48,8 @@ impl OperatorKind {
 fn configure<O: Operator + Clone + DeserializeOwned + Sync>(config: &Node) -> Result<Build, Vec<Problem>> {
     let mut problems = Vec::new();
     let operator: Option<O> = yaml::read(config, &mut problems);
-    // An operator tells where by a path in front: `rules[2].when: …`.
-    let at = |problem: &str| config.nearest(problem.split_once(": ").map_or("", |(path, _)| path)).at.clone();
-    for problem in operator.iter().flat_map(O::problems) {
-        problems.push(Problem::error(&at(&problem), problem));
-    }
+    // An operator names the place by a path in front: `rules[2].when: …`.
+    problems.extend(operator.iter().flat_map(O::problems).map(|problem| at_path(config, problem)));
     match operator {
         Some(operator) if problems.is_empty() => {
             Ok(Arc::new(move |name, format| stage::stage(name, operator.clone(), format)))

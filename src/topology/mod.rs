@@ -5,11 +5,15 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::disallowed_macros)]
 
 pub mod catalog;
+pub mod compile;
 pub mod dead_letter;
 pub mod engine;
 pub mod journal;
 pub mod names;
 pub mod plan;
 pub mod problem;
+pub mod settings;
+pub mod spec;
 pub mod stage;
+pub mod template;
 pub mod yaml;

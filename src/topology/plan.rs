@@ -10,6 +10,7 @@ use std::fmt;
 use super::catalog::Build;
 use super::engine::{Node, Route, Source, SubTopology};
 use super::names::{Names, value_subject};
+use super::settings::Settings;
 use super::{dead_letter, journal};
 use crate::codec::{self, Format, Formats, SchemaId};
 use crate::event::FactKind;
@@ -19,6 +20,7 @@ use crate::record::Topic;
 #[derive(Clone, Debug)]
 pub struct Topology {
     pub names: Names,
+    pub settings: Settings,
     /// All that the engine reads or writes, the derived ones included.
     pub topics: BTreeMap<Topic, PlannedTopic>,
     pub sub_topologies: BTreeMap<String, SubTopologyPlan>,

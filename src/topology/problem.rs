@@ -74,26 +74,29 @@ pub fn suggest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Stri
         Some(_) => {
             format!("; known: {} and {} more", known[..NAMES_LISTED_MAX].join(", "), known.len() - NAMES_LISTED_MAX)
         }
-        None => String::new(),
+        None => "; there is nothing that could be named here".to_owned(),
     }
 }
 
 const NAMES_LISTED_MAX: usize = 12;
 
-/// Levenshtein's: how many characters must be inserted, removed or replaced.
+/// How many characters must be inserted, removed, replaced or swapped with their neighbour.
 fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+    let [a, b]: [Vec<char>; 2] = [a, b].map(|text| text.chars().collect());
+    let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let replaced = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut least = replaced.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                least = least.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(least);
         }
+        rows.push(row);
     }
-    row[b.len()]
+    rows[a.len()][b.len()]
 }
 
 #[cfg(test)]
@@ -104,8 +107,9 @@ mod tests {
     fn a_near_name_is_suggested_and_far_ones_are_listed() {
         assert_eq!(suggest("alrets", ["alerts", "deploys"]), "; did you mean `alerts`?");
         assert_eq!(suggest("x", ["alerts", "deploys"]), "; known: alerts, deploys");
-        assert_eq!(suggest("x", []), "");
+        assert_eq!(suggest("x", []), "; there is nothing that could be named here");
         assert_eq!(distance("kitten", "sitting"), 3);
         assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("levle", "level"), 1);
     }
 }

@@ -21,6 +21,12 @@ use super::{Entry, Node, Value};
 
 /// The value of a node, or its problems.
 pub fn read<T: DeserializeOwned>(node: &Node, problems: &mut Vec<Problem>) -> Option<T> {
+    let before = problems.len();
+    salvage(node, problems).filter(|_| problems.len() == before)
+}
+
+/// As much of the value as can be read: what is wrong is left out, which may let defaults in, and told.
+pub fn salvage<T: DeserializeOwned>(node: &Node, problems: &mut Vec<Problem>) -> Option<T> {
     let reading = Reading::default();
     let value = loop {
         let error = match T::deserialize(Reader { node, reading: &reading }) {
@@ -36,10 +42,8 @@ pub fn read<T: DeserializeOwned>(node: &Node, problems: &mut Vec<Problem>) -> Op
         }
         reading.skipped.borrow_mut().insert(place);
     };
-    let mut found = reading.problems.into_inner();
-    let clean = found.is_empty();
-    problems.append(&mut found);
-    value.filter(|_| clean)
+    problems.append(&mut reading.problems.into_inner());
+    value
 }
 
 /// A value and its place.
@@ -126,11 +130,27 @@ impl de::Error for Error {
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        let expected = match &*expected.to_string() {
+            "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, not negative".to_owned(),
+            "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number".to_owned(),
+            "f32" | "f64" => "a number".to_owned(),
+            "a boolean" => "true or false".to_owned(),
+            other => other.to_owned(),
+        };
+        let found = match found {
+            Unexpected::Str(text) => format!("`{text}`"),
+            Unexpected::Signed(number) => format!("`{number}`"),
+            Unexpected::Unsigned(number) => format!("`{number}`"),
+            Unexpected::Unit => "nothing".to_owned(),
+            Unexpected::Seq => "a list".to_owned(),
+            Unexpected::Map => "a mapping".to_owned(),
+            other => other.to_string(),
+        };
         Self::new(format!("expected {expected}, found {found}"))
     }
 
     fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::new(format!("expected {expected}, found {found}"))
+        Self::invalid_type(found, expected)
     }
 
     fn missing_field(field: &'static str) -> Self {
@@ -273,7 +293,7 @@ impl<'de> SeqAccess<'de> for List<'de, '_> {
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
         let next = self.items.by_ref().find(|item| !self.reading.skips(item));
-        next.map(|node| seed.deserialize(Reader { node, reading: self.reading })).transpose()
+        next.map(|node| deserialize(node, self.reading, seed)).transpose()
     }
 }
 
@@ -292,13 +312,18 @@ impl<'de> MapAccess<'de> for Map<'de, '_> {
             return Ok(None);
         };
         self.value = Some(&entry.value);
-        seed.deserialize(Reader { node: &entry.key, reading: self.reading }).map(Some)
+        deserialize(&entry.key, self.reading, seed).map(Some)
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Error> {
         let node = self.value.take().ok_or_else(|| Error::new("a value without its key".to_owned()))?;
-        seed.deserialize(Reader { node, reading: self.reading })
+        deserialize(node, self.reading, seed)
     }
+}
+
+/// What a type refuses after it was read (`try_from`) has this node for its place too.
+fn deserialize<'de, T: DeserializeSeed<'de>>(node: &'de Node, reading: &Reading, seed: T) -> Result<T::Value, Error> {
+    seed.deserialize(Reader { node, reading }).map_err(|error| error.within(node, reading))
 }
 
 struct Variant<'de, 'r> {

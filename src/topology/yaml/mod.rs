@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use granit_parser::{Event, Parser, ScalarStyle, Span};
 
-pub use de::{Located, read};
+pub use de::{Located, read, salvage};
 
 use super::problem::{At, Problem};
 
@@ -67,20 +67,20 @@ impl Node {
         matches!(&self.value, Value::Scalar { text, plain: true } if matches!(&**text, "" | "~" | "null"))
     }
 
-    /// The node at a path such as `rules[2].when`, or the nearest above it.
+    /// The node at a path such as `rules[2].when`, or the nearest above it. Keys may have dots of their own.
     pub fn nearest(&self, path: &str) -> &Node {
-        let mut node = self;
-        for step in path.split(['.', '[']).filter(|step| !step.is_empty()) {
-            let next = match (&node.value, step.strip_suffix(']')) {
-                (Value::List(items), Some(index)) => index.parse().ok().and_then(|index: usize| items.get(index)),
-                _ => node.get(step),
-            };
-            match next {
-                Some(next) => node = next,
-                None => break,
-            }
-        }
-        node
+        let next = match &self.value {
+            Value::Scalar { .. } => None,
+            Value::List(items) => path.strip_prefix('[').and_then(|rest| {
+                let (index, rest) = rest.split_once(']')?;
+                Some((items.get(index.parse::<usize>().ok()?)?, rest))
+            }),
+            Value::Map(entries) => entries.iter().find_map(|entry| {
+                let rest = path.strip_prefix(entry.name())?;
+                (rest.is_empty() || rest.starts_with(['.', '['])).then_some((&entry.value, rest))
+            }),
+        };
+        next.map_or(self, |(node, rest)| node.nearest(rest.strip_prefix('.').unwrap_or(rest)))
     }
 
     /// JSON with sorted keys: equal for files that say the same.
@@ -197,13 +197,14 @@ mod tests {
 
     #[test]
     fn nodes_know_their_places_and_paths_find_them() {
-        let (node, problems) = parsed("rules:\n  - when: x\n  - when: {code: 503}\n");
+        let (node, problems) = parsed("rules:\n  - when: x\n  - when: {code: 503}\na.b: {c: 1}\n");
         assert_eq!(problems, Vec::<String>::new());
         let node = node.unwrap();
         let place = |path: &str| (node.nearest(path).at.line, node.nearest(path).at.column);
         assert_eq!(place("rules[1].when.code"), (3, 18));
         assert_eq!(place("rules[1].then"), (3, 5), "the nearest above what is missing");
         assert_eq!(place("rules[9]"), (2, 3));
+        assert_eq!(place("a.b.c"), (4, 10));
         assert_eq!(place("elsewhere"), (1, 1));
     }
 

@@ -1,0 +1,195 @@
+//! What topology files may say besides topics and operators: one struct a section, every default in one place.
+//!
+//! A new section is a struct here and a field of [`Settings`]; a topic that it names is a line in [`Settings::topics`], a rule
+//! that serde cannot state is a line in its `problems`. Unknown options are errors by the way files are read.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::template::Template;
+use super::yaml::Located;
+use crate::event::FactKind;
+
+#[derive(Clone, Debug, Deserialize)]
+pub struct Settings {
+    /// Derived names begin with it. `compile` insists on it.
+    pub application: Option<Located<String>>,
+    #[serde(default)]
+    pub kafka: Kafka,
+    #[serde(default)]
+    pub registry: Registry,
+    #[serde(default)]
+    pub engine: Engine,
+    #[serde(default)]
+    pub http: Http,
+    pub ingest: Option<Ingest>,
+    pub slack: Option<Slack>,
+    /// These two are read by `compile`, name by name.
+    #[serde(default, rename = "topics")]
+    _topics: Option<IgnoredAny>,
+    #[serde(default, rename = "operators")]
+    _operators: Option<IgnoredAny>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Kafka {
+    /// `host:port`, comma separated; without it the embedded broker serves.
+    pub bootstrap_servers: Option<Template>,
+    /// librdkafka's properties, for every client.
+    pub properties: BTreeMap<String, Template>,
+    /// Of topics that fairlead creates; without it the broker's default.
+    pub replication_factor: Option<u16>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Registry {
+    /// Without it the embedded registry serves.
+    pub url: Option<Template>,
+    pub username: Option<Template>,
+    pub password: Option<Template>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+pub struct Engine {
+    /// Threads of this process; each has a consumer, a producer and its tasks.
+    pub workers: u16,
+    /// Tells processes of one application apart; the same after a restart.
+    pub instance: Template,
+    pub state_dir: PathBuf,
+    /// While there is input, a commit takes place this often; without, at once.
+    pub commit_interval_ms: u32,
+    /// A commit takes place when a worker has read this much, whatever the time.
+    pub batch_bytes_max: u32,
+    /// Of all stores, caches and queues of this process.
+    pub memory_bytes_max: u64,
+    pub journal_retention_ms: i64,
+    pub dead_letter_retention_ms: i64,
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self {
+            workers: 2,
+            instance: Template::try_from("1".to_owned()).unwrap_or_default(),
+            state_dir: PathBuf::from("state"),
+            commit_interval_ms: 100,
+            batch_bytes_max: 4 << 20,
+            memory_bytes_max: 256 << 20,
+            journal_retention_ms: 30 * DAY_MS,
+            dead_letter_retention_ms: 30 * DAY_MS,
+        }
+    }
+}
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+pub struct Http {
+    pub listen: String,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self { listen: "127.0.0.1:8080".to_owned() }
+    }
+}
+
+/// Where facts from outside go.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Ingest {
+    pub alerts: Located<String>,
+    pub deploys: Located<String>,
+    /// The bearer token of every endpoint that writes.
+    pub token: Option<Template>,
+}
+
+/// The sink that posts what actions say.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Slack {
+    pub actions: Located<String>,
+    pub outcomes: Located<String>,
+    pub url: Option<Template>,
+    pub token: Option<Template>,
+}
+
+/// A topic that a section names.
+#[derive(Clone, Copy, Debug)]
+pub struct TopicUse<'a> {
+    pub section: &'static str,
+    pub topic: &'a Located<String>,
+    pub fact: FactKind,
+    pub access: Access,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    Writes,
+    /// All that one section reads must be co-partitioned.
+    Reads,
+    ReadsAndWrites,
+}
+
+impl Settings {
+    pub fn topics(&self) -> Vec<TopicUse<'_>> {
+        let mut uses = Vec::new();
+        if let Some(Ingest { alerts, deploys, .. }) = &self.ingest {
+            uses.push(TopicUse { section: "ingest", topic: alerts, fact: FactKind::Alert, access: Access::Writes });
+            uses.push(TopicUse { section: "ingest", topic: deploys, fact: FactKind::Deploy, access: Access::Writes });
+        }
+        if let Some(Slack { actions, outcomes, .. }) = &self.slack {
+            let fact = FactKind::SlackAction;
+            uses.push(TopicUse { section: "slack", topic: actions, fact, access: Access::Reads });
+            let fact = FactKind::SlackOutcome;
+            uses.push(TopicUse { section: "slack", topic: outcomes, fact, access: Access::ReadsAndWrites });
+        }
+        uses
+    }
+
+    /// What no type can say, each with its path in front.
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut least_one = |name: &str, value: u64| {
+            if value == 0 {
+                problems.push(format!("{name}: must be at least 1"));
+            }
+        };
+        let engine = &self.engine;
+        least_one("engine.workers", engine.workers.into());
+        least_one("engine.commit_interval_ms", engine.commit_interval_ms.into());
+        least_one("engine.batch_bytes_max", engine.batch_bytes_max.into());
+        least_one("engine.memory_bytes_max", engine.memory_bytes_max);
+        least_one("kafka.replication_factor", self.kafka.replication_factor.unwrap_or(1).into());
+        let port = self.http.listen.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+        if !matches!(port, Some(Ok(_))) {
+            problems.push(format!("http.listen: `{}` is no address; write host:port", self.http.listen));
+        }
+        problems.extend(self.open_secrets());
+        problems
+    }
+
+    /// Secrets that stand in the file itself.
+    fn open_secrets(&self) -> Vec<String> {
+        let is_secret = |name: &str| ["password", "secret", ".pem"].iter().any(|word| name.contains(word));
+        let properties = self.kafka.properties.iter().filter(|(name, _)| is_secret(name));
+        let options = [
+            ("registry.password", self.registry.password.as_ref()),
+            ("ingest.token", self.ingest.as_ref().and_then(|ingest| ingest.token.as_ref())),
+            ("slack.token", self.slack.as_ref().and_then(|slack| slack.token.as_ref())),
+        ];
+        properties
+            .map(|(name, value)| (format!("kafka.properties.{name}"), value))
+            .chain(options.into_iter().filter_map(|(path, value)| Some((path.to_owned(), value?))))
+            .filter(|(_, value)| !value.refers())
+            .map(|(path, _)| {
+                format!("{path}: a secret must not stand in a file; write `${{env:NAME}}` or `${{file:PATH}}`")
+            })
+            .collect()
+    }
+}
