@@ -7,9 +7,12 @@
 //! Not here: who waits for new records (`partition.rs`), when retention and compaction run (`housekeeping.rs`).
 
 pub mod batch;
+pub mod compaction;
 pub mod lookup;
 pub mod producers;
+mod records;
 mod recovery;
+mod retention;
 pub mod segment;
 
 use super::settings::Settings;
@@ -40,6 +43,8 @@ pub struct Log {
     start: i64,
     next: i64,
     producers: Producers,
+    /// Everything before was compacted since the start of the broker.
+    compacted_to: i64,
     /// Force every batch to disk before it counts.
     sync: bool,
     /// Files with writes that were not yet forced to disk.
@@ -91,7 +96,7 @@ impl Log {
             Verdict::NotAdmitted => return Err(Refused::NotAdmitted(batch.producer_id, batch.producer_epoch)),
             Verdict::Refuse(error) => return Err(error.into()),
         }
-        if settings.compacted && lookup::has_null_key(records)? {
+        if settings.compacted && lookup::has_null_key(&batch, records)? {
             return Err(ResponseError::InvalidRecord.into());
         }
         let mut bytes = records.to_vec();
@@ -100,7 +105,7 @@ impl Log {
             batch::set_broker_time(&mut bytes, now);
         }
         let batch = self.write(&mut bytes, settings, now)?;
-        self.producers.appended(&batch);
+        self.producers.appended(&batch, now);
         Ok(Placed { base_offset: batch.base_offset, broker_time })
     }
 
@@ -114,7 +119,7 @@ impl Log {
     ) -> Result<(), ResponseError> {
         let mut bytes = batch::marker(producer.0, producer.1, commit, now);
         let batch = self.write(&mut bytes, settings, now)?;
-        self.producers.ended(&batch, commit);
+        self.producers.ended(&batch, commit, now);
         Ok(())
     }
 
