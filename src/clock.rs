@@ -3,8 +3,8 @@
 //! One concrete type instead of a trait: the wall clock, the same clock running faster (the demo replays a night in less
 //! than a minute), or one that tests set.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::record::EventTime;
@@ -46,6 +46,23 @@ impl Clock {
             Kind::Wall => EventTime(millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())),
             Kind::Compressed { begin, began, speed } => begin.plus_ms(millis(began.elapsed() * *speed)),
             Kind::Set(now) => EventTime(now.load(Ordering::SeqCst)),
+        }
+    }
+
+    /// Real time since some moment in the past, never going back: for intervals. Of a set clock: the time it shows.
+    pub fn elapsed(&self) -> Duration {
+        static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
+        match &self.0 {
+            Kind::Wall | Kind::Compressed { .. } => STARTED.elapsed(),
+            Kind::Set(now) => Duration::from_millis(u64::try_from(now.load(Ordering::SeqCst)).unwrap_or(0)),
+        }
+    }
+
+    /// Waits in real time; a set clock moves on instead.
+    pub fn sleep(&self, duration: Duration) {
+        match &self.0 {
+            Kind::Wall | Kind::Compressed { .. } => std::thread::sleep(duration),
+            Kind::Set(now) => drop(now.fetch_add(millis(duration), Ordering::SeqCst)),
         }
     }
 

@@ -11,4 +11,6 @@ pub mod ingest;
 pub mod log;
 pub mod operator;
 pub mod record;
+#[cfg(feature = "runtime")]
+pub mod runtime;
 pub mod topology;

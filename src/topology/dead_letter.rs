@@ -48,6 +48,21 @@ pub enum Reason {
     Undecodable,
 }
 
+impl Reason {
+    /// As the schema spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Reason::NoKey => "no_key",
+            Reason::OtherKey => "other_key",
+            Reason::NoValue => "no_value",
+            Reason::NoEnvelope => "no_envelope",
+            Reason::UnknownSchema => "unknown_schema",
+            Reason::OtherRecord => "other_record",
+            Reason::Undecodable => "undecodable",
+        }
+    }
+}
+
 impl DeadLetter {
     pub fn of(record: &Record<'_>, reader: &str, reason: Reason, error: String, at_ms: i64) -> Self {
         let headers = record

@@ -183,15 +183,6 @@ pub mod tests {
     pub type Plain<'a> = (Option<&'a str>, Option<&'a str>, i64);
 
     pub fn records(producer: (i64, i16, i32), transactional: bool, plain: &[Plain<'_>]) -> Vec<u8> {
-        packed(producer, transactional, plain, Compression::None)
-    }
-
-    pub fn packed(
-        producer: (i64, i16, i32),
-        transactional: bool,
-        plain: &[Plain<'_>],
-        compression: Compression,
-    ) -> Vec<u8> {
         let records: Vec<Record> = plain
             .iter()
             .enumerate()
@@ -212,7 +203,7 @@ pub mod tests {
             })
             .collect();
         let mut bytes = BytesMut::new();
-        let options = RecordEncodeOptions { version: 2, compression };
+        let options = RecordEncodeOptions { version: 2, compression: Compression::None };
         // The codec splits batches where offset minus sequence changes, so records without a sequence go as one batch
         // only if their sequence follows the offset; the header is mended below.
         let numbered: Vec<Record> = records

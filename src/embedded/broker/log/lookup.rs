@@ -2,15 +2,20 @@
 
 use super::Log;
 use super::batch::Batch;
-use super::records;
+use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
+use kafka_protocol::records::{Record, RecordBatchDecoder};
 use std::io;
 
+/// The records of one batch, decompressed.
+pub fn decode(bytes: &[u8]) -> Result<Vec<Record>, ResponseError> {
+    let decoded = RecordBatchDecoder::decode(&mut Bytes::copy_from_slice(bytes));
+    decoded.map(|set| set.records).map_err(|_| ResponseError::CorruptMessage)
+}
+
 /// A compacted topic cannot keep records without a key.
-pub fn has_null_key(batch: &Batch, bytes: &[u8]) -> Result<bool, ResponseError> {
-    let payload = records::payload(batch, bytes).map_err(|_| ResponseError::CorruptMessage)?;
-    let records = records::walk(batch, &payload).map_err(|_| ResponseError::CorruptMessage)?;
-    Ok(records.iter().any(|record| record.key.is_none()))
+pub fn has_null_key(bytes: &[u8]) -> Result<bool, ResponseError> {
+    Ok(decode(bytes)?.iter().any(|record| record.key.is_none()))
 }
 
 impl Log {
@@ -38,12 +43,9 @@ impl Log {
         if batch.has_broker_time() {
             return Some((batch.base_offset.max(self.start), batch.max_timestamp));
         }
-        let payload = records::payload(batch, bytes).ok()?;
-        let records = records::walk(batch, &payload).ok()?;
-        let placed = records.iter().map(|record| {
-            (batch.base_offset + i64::from(record.offset_delta), batch.base_timestamp + record.timestamp_delta)
-        });
-        placed.into_iter().find(|(offset, time)| *time >= timestamp && *offset >= self.start)
+        let records = decode(bytes).ok()?;
+        let mut later = records.iter().filter(|record| record.timestamp >= timestamp && record.offset >= self.start);
+        later.next().map(|record| (record.offset, record.timestamp))
     }
 
     /// Offset and time of the record with the largest timestamp.

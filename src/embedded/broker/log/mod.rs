@@ -7,12 +7,9 @@
 //! Not here: who waits for new records (`partition.rs`), when retention and compaction run (`housekeeping.rs`).
 
 pub mod batch;
-pub mod compaction;
 pub mod lookup;
 pub mod producers;
-mod records;
 mod recovery;
-mod retention;
 pub mod segment;
 
 use super::settings::Settings;
@@ -43,8 +40,6 @@ pub struct Log {
     start: i64,
     next: i64,
     producers: Producers,
-    /// Everything before was compacted since the start of the broker.
-    compacted_to: i64,
     /// Force every batch to disk before it counts.
     sync: bool,
     /// Files with writes that were not yet forced to disk.
@@ -96,7 +91,7 @@ impl Log {
             Verdict::NotAdmitted => return Err(Refused::NotAdmitted(batch.producer_id, batch.producer_epoch)),
             Verdict::Refuse(error) => return Err(error.into()),
         }
-        if settings.compacted && lookup::has_null_key(&batch, records)? {
+        if settings.compacted && lookup::has_null_key(records)? {
             return Err(ResponseError::InvalidRecord.into());
         }
         let mut bytes = records.to_vec();
@@ -105,7 +100,7 @@ impl Log {
             batch::set_broker_time(&mut bytes, now);
         }
         let batch = self.write(&mut bytes, settings, now)?;
-        self.producers.appended(&batch, now);
+        self.producers.appended(&batch);
         Ok(Placed { base_offset: batch.base_offset, broker_time })
     }
 
@@ -119,7 +114,7 @@ impl Log {
     ) -> Result<(), ResponseError> {
         let mut bytes = batch::marker(producer.0, producer.1, commit, now);
         let batch = self.write(&mut bytes, settings, now)?;
-        self.producers.ended(&batch, commit, now);
+        self.producers.ended(&batch, commit);
         Ok(())
     }
 

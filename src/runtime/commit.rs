@@ -1,0 +1,86 @@
+//! One transaction: outputs, changelogs, dead letters and one journal record per task, with the input offsets.
+
+use super::task::{Pending, Task};
+use super::{Error, Program, failpoint};
+use crate::codec::Format;
+use crate::log::{self, Log};
+use crate::record::{EventTime, NewRecord};
+use crate::topology::engine::journal_header;
+
+/// Writes and commits what the tasks processed. On an error nothing here tells whether it was committed: the error does.
+pub fn transact(log: &mut dyn Log, program: &Program, work: &[(&Task, Pending)]) -> Result<(), Error> {
+    failpoint::log("before begin")?;
+    log.begin()?;
+    failpoint::log("after begin")?;
+    for (task, pending) in work {
+        produce(log, program, task, pending)?;
+    }
+    failpoint::log("after produce")?;
+    let offsets: Vec<_> = work.iter().flat_map(|(task, _)| task.to_commit()).collect();
+    failpoint::log("before commit")?;
+    log.commit(&offsets)?;
+    failpoint::log("after commit")?;
+    Ok(())
+}
+
+fn produce(log: &mut dyn Log, program: &Program, task: &Task, pending: &Pending) -> Result<(), Error> {
+    let Pending { position, effects, journal } = pending;
+    let at = EventTime(position.acted_at_ms);
+    for output in &effects.outputs {
+        log.produce(output)?;
+    }
+    for (stage, change) in &effects.changes {
+        log.produce(&NewRecord {
+            topic: task.topology.nodes[*stage].changelog.clone(),
+            partition: Some(task.id.partition),
+            timestamp: at,
+            key: Some(change.key.clone()),
+            value: change.state.clone(),
+            headers: Vec::new(),
+        })?;
+    }
+    let header = journal_header(position);
+    for letter in &effects.dead_letters {
+        log.produce(&NewRecord {
+            topic: program.dead_letters.topic.clone(),
+            partition: None,
+            timestamp: at,
+            key: Some(letter.id().into_bytes()),
+            value: Some(encode(&program.dead_letters.format, letter)?),
+            headers: vec![header.clone()],
+        })?;
+    }
+    log.produce(&NewRecord {
+        topic: program.journal.topic.clone(),
+        partition: None,
+        timestamp: at,
+        key: Some(journal.task.clone().into_bytes()),
+        value: Some(encode(&program.journal.format, journal)?),
+        headers: Vec::new(),
+    })?;
+    Ok(())
+}
+
+fn encode(format: &Format, value: &impl serde::Serialize) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    format.encode(value, &mut bytes).map_err(|error| Error::Other(format!("{}: {error}", format.name)))?;
+    Ok(bytes)
+}
+
+/// Whether an error of a transaction leaves room to go on, and how.
+pub enum Aftermath {
+    /// Abort and read the inputs again.
+    Void,
+    /// Replace the producer and start the tasks over from the committed offsets.
+    Unknown,
+    /// Stop.
+    Stop,
+}
+
+pub fn aftermath(error: &Error) -> Aftermath {
+    match error {
+        Error::Log(log::Error::Abort(_)) => Aftermath::Void,
+        Error::Log(log::Error::UnknownOutcome(_) | log::Error::Unavailable(_)) => Aftermath::Unknown,
+        _ => Aftermath::Stop,
+    }
+}

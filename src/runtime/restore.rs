@@ -1,0 +1,190 @@
+//! Catching a store up with its changelogs: after a crash, a move to another machine, or an unknown outcome.
+//!
+//! The target is the changelog's end read *uncommitted*, taken after the stable committed offsets; records are read
+//! *committed* until the position reaches it. Positions are compared, never records: a control record may be the last.
+//! Applying a state twice is harmless, so where a stage's changelog was noted may be older than what is stored.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Error;
+use super::schemas::Schemas;
+use super::store::{Standing, Store};
+use super::stores::Stores;
+use super::task::{Phase, Task};
+use crate::log::{self, Log, Reader};
+use crate::record::{Batch, EventTime, Offset, TopicPartition};
+use crate::topology::engine::{self, StageIndex, SubTopology};
+
+/// Read and stored at a time.
+const PIECE_BYTES: usize = 4 << 20;
+const PIECE_WAIT: Duration = Duration::from_millis(50);
+/// Progress is logged this often.
+const REPORT: Duration = Duration::from_secs(5);
+/// A store older than this may have missed a tombstone that compaction removed since (Kafka keeps them for 24 hours).
+const CATCH_UP_MS_MAX: i64 = 12 * 60 * 60 * 1000;
+
+pub struct Restore {
+    tails: Vec<Tail>,
+    records: u64,
+    bytes: usize,
+    started: Duration,
+    reported: Duration,
+}
+
+/// What of one stage's changelog is not in the store yet.
+struct Tail {
+    stage: StageIndex,
+    changelog: TopicPartition,
+    from: Offset,
+    next: Offset,
+    target: Offset,
+}
+
+/// What a task needs of its worker to get its store ready.
+pub struct Site<'a> {
+    pub log: &'a mut dyn Log,
+    pub reader: &'a mut dyn Reader,
+    pub stores: &'a Stores,
+    pub schemas: &'a mut Schemas,
+    pub fingerprint: &'a str,
+    pub now: EventTime,
+    pub elapsed: Duration,
+}
+
+/// Opens a created task's store: it runs at once if the store is what was committed, else it restores.
+pub fn open(task: &mut Task, site: &mut Site<'_>) -> Result<(), Error> {
+    let stages = task.stage_names();
+    let mut store = site.stores.take(&task.id, &stages)?;
+    if !task.has_committed && store.meta().sequence > 0 {
+        return Err(Error::Other(format!(
+            "task {}: there is state (of commit {}) but the group has no committed offsets: they expired or were deleted; \
+             commit the offsets to go on from, or remove {} and the changelogs to start anew",
+            task.id,
+            store.meta().sequence,
+            store.path().display()
+        )));
+    }
+    let mut tails = plan(&store, task, site)?;
+    if let Err(reason) = &tails {
+        tracing::error!(task = %task.id, reason, "the store is wiped and restored from its changelog");
+        site.stores.wipe(&task.id, store)?;
+        store = site.stores.take(&task.id, &stages)?;
+        tails = plan(&store, task, site)?;
+    }
+    let tails = tails.map_err(|reason| Error::Other(format!("task {}: {reason}", task.id)))?;
+    if store.meta().topology != site.fingerprint {
+        let (topology, schemas, elapsed) = (&task.topology, &mut *site.schemas, site.elapsed);
+        let deadline = |stage: StageIndex, state: &[u8]| deadline_of(topology, schemas, elapsed, stage, state);
+        store.rebuild_timers(site.fingerprint, deadline)?;
+    }
+    let Some(tails) = tails else {
+        task.phase = Phase::Running(store);
+        return Ok(());
+    };
+    store.begin_restore()?;
+    let (started, reported) = (site.elapsed, site.elapsed);
+    task.phase = Phase::Restoring(store, Restore { tails, records: 0, bytes: 0, started, reported });
+    Ok(())
+}
+
+type Plan = Result<Option<Vec<Tail>>, String>;
+
+/// The tails to read; `None` if the store is current, or the reason why it must not be believed.
+fn plan(store: &Store, task: &mut Task, site: &mut Site<'_>) -> Result<Plan, Error> {
+    let meta = store.meta();
+    if task.has_committed && meta.sequence > task.sequence {
+        return Ok(Err(format!("it is at commit {}, the group at {}", meta.sequence, task.sequence)));
+    }
+    let noted: Vec<_> = (0..task.topology.nodes.len()).map(|stage| store.changelog(stage)).collect();
+    let settled = meta.sequence == task.sequence && meta.inputs() == task.committed();
+    if settled && noted.iter().all(Option::is_some) {
+        return Ok(Ok(None));
+    }
+    if meta.written_at_ms > 0 && site.now.0.saturating_sub(meta.written_at_ms) > CATCH_UP_MS_MAX {
+        return Ok(Err("it was last written more than 12 hours ago and may miss deletions".to_owned()));
+    }
+    let mut tails = Vec::new();
+    for (stage, noted) in noted.into_iter().enumerate() {
+        let changelog = TopicPartition::new(&task.topology.nodes[stage].changelog, task.id.partition);
+        let ends = site.log.watermarks(&changelog)?;
+        let from = noted.unwrap_or(ends.low);
+        if from < ends.low || from > ends.high {
+            let (low, high) = (ends.low.0, ends.high.0);
+            return Ok(Err(format!("{changelog} holds {low}..{high}, the store is at {}", from.0)));
+        }
+        tails.push(Tail { stage, changelog, from, next: from, target: ends.high });
+    }
+    Ok(Ok(Some(tails)))
+}
+
+/// Stores one piece of a restoring task's changelogs. True when the task runs.
+pub fn advance(task: &mut Task, site: &mut Site<'_>, piece: &mut Batch) -> Result<bool, Error> {
+    let inputs = task.committed();
+    let Phase::Restoring(store, restore) = &mut task.phase else { return Ok(task.is_running()) };
+    if let Some(tail) = restore.tails.iter_mut().find(|tail| tail.next < tail.target) {
+        super::failpoint::log("in restore")?;
+        piece.clear();
+        let next = site.reader.read(&tail.changelog, tail.next, PIECE_BYTES, PIECE_WAIT, piece)?;
+        let (topology, schemas, elapsed) = (&task.topology, &mut *site.schemas, site.elapsed);
+        let deadline = |stage: StageIndex, state: &[u8]| deadline_of(topology, schemas, elapsed, stage, state);
+        store.restore(tail.stage, &last_states(piece), deadline, next)?;
+        (tail.next, restore.records) = (next, restore.records + piece.len() as u64);
+        restore.bytes += piece.bytes();
+    }
+    if restore.tails.iter().any(|tail| tail.next < tail.target) {
+        restore.report(&task.id.to_string(), site.elapsed);
+        return Ok(false);
+    }
+    for tail in &restore.tails {
+        store.note_changelog(tail.stage, tail.next.max(tail.target));
+    }
+    store.finish_restore(&Standing { sequence: task.sequence, inputs: &inputs, at: site.now })?;
+    let took_ms = site.elapsed.saturating_sub(restore.started).as_millis();
+    let (records, bytes) = (restore.records, restore.bytes);
+    tracing::info!(task = %task.id, records, bytes, took_ms, "restored");
+    if let Phase::Restoring(store, _) = std::mem::replace(&mut task.phase, Phase::Created) {
+        task.phase = Phase::Running(store);
+    }
+    Ok(true)
+}
+
+impl Restore {
+    /// Records of all changelogs that are still to be read; offsets, so compacted ones count too.
+    pub fn left(&self) -> i64 {
+        self.tails.iter().map(|tail| (tail.target.0 - tail.next.0).max(0)).sum()
+    }
+
+    fn report(&mut self, task: &str, elapsed: Duration) {
+        if elapsed.saturating_sub(self.reported) < REPORT {
+            return;
+        }
+        self.reported = elapsed;
+        let took = elapsed.saturating_sub(self.started).as_secs_f64();
+        let done: i64 = self.tails.iter().map(|tail| tail.next.0 - tail.from.0).sum();
+        let (rate, left) = (done as f64 / took, self.left());
+        let eta_s = if rate > 0.0 { (left as f64 / rate).ceil() } else { f64::INFINITY };
+        tracing::info!(task, done, left, rate = rate.round(), eta_s, "restoring");
+    }
+}
+
+/// What a state asks for; the schema it was written with may have to be asked for first.
+fn deadline_of(
+    topology: &SubTopology,
+    schemas: &mut Schemas,
+    elapsed: Duration,
+    stage: StageIndex,
+    state: &[u8],
+) -> Result<Option<EventTime>, Error> {
+    schemas.learn_of(state, elapsed).map_err(log::Error::Unavailable)?;
+    let stage = &topology.nodes[stage].stage;
+    stage.stored_deadline(state, &schemas.formats).map_err(|error| Error::Engine {
+        task: topology.name.clone(),
+        error: engine::Error::Stored { stage: stage.name().to_owned(), error },
+    })
+}
+
+fn last_states(piece: &Batch) -> BTreeMap<Vec<u8>, Option<Vec<u8>>> {
+    let state = |record: crate::record::Record<'_>| Some((record.key?.to_vec(), record.value.map(<[u8]>::to_vec)));
+    piece.iter().filter_map(state).collect()
+}

@@ -1,0 +1,50 @@
+//! One memory budget for all stores of a process: memtables are charged to the one block cache.
+
+use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, Options, WriteBufferManager};
+
+/// Below this RocksDB cannot work at all.
+const BYTES_MIN: usize = 16 << 20;
+/// A memtable grows to this; its arena is taken in eighths.
+const MEMTABLE_BYTES: usize = 8 << 20;
+
+#[derive(Clone)]
+pub struct Memory {
+    cache: Cache,
+    memtables: WriteBufferManager,
+}
+
+impl Memory {
+    /// `bytes_max` covers memtables, blocks, indexes and filters of every store opened with it.
+    pub fn new(bytes_max: usize) -> Self {
+        let bytes_max = bytes_max.max(BYTES_MIN);
+        let cache = Cache::new_lru_cache(bytes_max);
+        // Half for memtables: they are flushed before they crowd the cache out. Writers never stall on one another.
+        let memtables = WriteBufferManager::new_write_buffer_manager_with_cache(bytes_max / 2, false, cache.clone());
+        Self { cache, memtables }
+    }
+
+    /// Bytes in use, memtables included.
+    pub fn used(&self) -> usize {
+        self.cache.get_usage()
+    }
+
+    pub(super) fn options(&self) -> Options {
+        let mut blocks = BlockBasedOptions::default();
+        blocks.set_block_cache(&self.cache);
+        blocks.set_bloom_filter(10.0, false);
+        blocks.set_cache_index_and_filter_blocks(true);
+        blocks.set_pin_l0_filter_and_index_blocks_in_cache(true);
+        let mut options = Options::default();
+        options.create_if_missing(true);
+        options.set_block_based_table_factory(&blocks);
+        options.set_write_buffer_manager(&self.memtables);
+        options.set_write_buffer_size(MEMTABLE_BYTES);
+        options.set_max_write_buffer_number(3);
+        options.set_compression_type(DBCompressionType::Lz4);
+        options.set_max_background_jobs(2);
+        options.set_max_open_files(256);
+        options.set_keep_log_file_num(2);
+        options.set_max_log_file_size(1 << 20);
+        options
+    }
+}

@@ -1,0 +1,5 @@
+//! The runtime on a simulated Kafka.
+
+mod ledger;
+mod rig;
+mod seeds;

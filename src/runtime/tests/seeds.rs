@@ -1,0 +1,92 @@
+//! Runs from seeds: whatever goes wrong, nothing is lost, nothing doubled, and every key keeps its order.
+
+use super::rig::{Rig, Seat};
+use crate::log::sim::Faults;
+use crate::runtime::Error;
+
+const KEYS: [&str; 5] = ["api", "billing", "checkout", "search", "web"];
+
+fn tell_some(rig: &mut Rig, count: u64) {
+    for _ in 0..count {
+        let key = KEYS[rig.sim.random(KEYS.len() as u64) as usize];
+        match rig.sim.random(20) {
+            0 => rig.tell_rubbish(key),
+            n => rig.tell(key, n < 5),
+        }
+    }
+}
+
+#[test]
+fn a_quiet_run_of_two_workers_loses_and_doubles_nothing() {
+    let mut rig = Rig::new(1, Faults::default());
+    let mut seats = vec![rig.seat(0), rig.seat(1)];
+    for _ in 0..20 {
+        tell_some(&mut rig, 10);
+        seats.iter_mut().for_each(|seat| seat.worker.step().unwrap());
+    }
+    rig.drain(&mut seats).unwrap();
+    rig.check(&seats);
+}
+
+fn stormy() -> Faults {
+    Faults {
+        unavailable: 10,
+        undelivered: 5,
+        lost_request: 30,
+        lost_answer: 30,
+        repeated_end: 50,
+        late_marker: 200,
+        rebalance: 3,
+        compaction: 5,
+        hides_hazards: false,
+    }
+}
+
+/// Two workers in a storm; either is killed now and then, after any half call, and comes back on what its disk has.
+fn run(seed: u64) {
+    let mut rig = Rig::new(seed, stormy());
+    let mut seats = vec![rig.seat(0), rig.seat(1)];
+    for _ in 0..60 {
+        let count = rig.sim.random(8);
+        tell_some(&mut rig, count);
+        for number in 0..seats.len() {
+            if rig.sim.random(12) == 0 {
+                seats[number].lives.set(Some(rig.sim.random(40) as u32));
+            }
+            for _ in 0..rig.sim.random(4) {
+                step_or_rise(&rig, &mut seats, number);
+            }
+        }
+    }
+    rig.sim.set_faults(Faults { late_marker: 200, ..Faults::default() });
+    for number in 0..seats.len() {
+        seats[number].lives.set(None);
+        for _ in 0..50 {
+            step_or_rise(&rig, &mut seats, number);
+        }
+    }
+    rig.drain(&mut seats).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+    rig.check(&seats);
+}
+
+fn step_or_rise(rig: &Rig, seats: &mut Vec<Seat>, number: usize) {
+    match seats[number].worker.step() {
+        Ok(()) => {}
+        Err(Error::Log(crate::log::Error::Fatal(why))) if why == "killed" => {
+            // What a kill leaves on the disk: with or without what was only in memory.
+            let image = (rig.sim.random(2) == 0).then(|| rig.image_of_disk(number));
+            drop(seats.remove(number));
+            image.into_iter().for_each(|image| rig.put_image(number, image));
+            seats.insert(number, rig.seat(number));
+        }
+        Err(error) => panic!("worker {number}: {error}"),
+    }
+}
+
+#[test]
+fn storms_from_many_seeds_lose_and_double_nothing() {
+    let seeds = std::env::var("SEEDS").ok().and_then(|count| count.parse().ok()).unwrap_or(30);
+    for seed in 0..seeds {
+        run(seed);
+    }
+}

@@ -1,0 +1,154 @@
+//! What a worker does when partitions come and go: where they start, and getting their stores ready.
+
+use std::collections::BTreeMap;
+
+use super::{Doubt, Parts, Worker};
+use crate::log::{self, Committed};
+use crate::record::{Offset, TopicPartition};
+use crate::runtime::restore::{self, Site};
+use crate::runtime::task::{Phase, Task, sequence_of_metadata};
+use crate::runtime::{Error, Start, failpoint};
+use crate::topology::journal::TaskId;
+
+/// The next offset of each input.
+type Starts = Vec<(TopicPartition, Offset)>;
+
+impl Worker {
+    /// Begins, or begins again, with these partitions at their committed offsets.
+    pub(super) fn start(&mut self, partitions: &[TopicPartition]) -> Result<(), Error> {
+        let mut by_task: BTreeMap<TaskId, Vec<TopicPartition>> = BTreeMap::new();
+        for partition in partitions {
+            let Some(task) = self.parts.program.task_of(partition) else {
+                return Err(Error::Other(format!("{partition} was assigned, but nothing here reads it")));
+            };
+            by_task.entry(task).or_default().push(partition.clone());
+        }
+        let (mut tasks, mut starts) = (BTreeMap::new(), Vec::new());
+        for (id, inputs) in by_task {
+            self.check_co_partitioned(&id, &inputs)?;
+            let (at, sequence) = self.starts_of(inputs)?;
+            let topology = (self.parts.program.instantiate)(&id.sub_topology)
+                .map_err(|error| Error::Other(format!("task {id}: {error}")))?;
+            tasks.insert(id.clone(), Task::new(id, topology, &at, sequence));
+            starts.extend(at);
+        }
+        match self.doubt {
+            Doubt::Outcome => self.parts.log.seek(&starts)?,
+            _ => self.parts.log.assign(&starts)?,
+        }
+        self.parts.log.pause(partitions)?;
+        self.close_tasks();
+        self.tasks = tasks;
+        (self.doubt, self.assigned) = (Doubt::None, true);
+        Ok(())
+    }
+
+    fn check_co_partitioned(&self, id: &TaskId, inputs: &[TopicPartition]) -> Result<(), Error> {
+        let sources = &self.parts.program.sub_topologies[&id.sub_topology];
+        match sources.iter().find(|source| inputs.iter().all(|input| input.topic != **source)) {
+            None => Ok(()),
+            Some(missing) => Err(Error::Other(format!(
+                "task {id}: {missing} has no partition {} or it is another member's: topics that are joined need the same \
+                 number of partitions, and every member the `range` assignor",
+                id.partition.0
+            ))),
+        }
+    }
+
+    /// Where a task's inputs go on, and the sequence of its last commit.
+    fn starts_of(&mut self, inputs: Vec<TopicPartition>) -> Result<(Starts, Option<i64>), Error> {
+        let committed = self.parts.log.committed(&inputs)?;
+        let sequence =
+            committed.iter().flatten().filter_map(|committed| sequence_of_metadata(&committed.metadata)).max();
+        let any = committed.iter().any(Option::is_some);
+        let mut starts = Vec::new();
+        for (input, committed) in inputs.into_iter().zip(committed) {
+            let start = self.start_of(&input, committed)?;
+            starts.push((input, start));
+        }
+        Ok((starts, sequence.or(any.then_some(0))))
+    }
+
+    fn start_of(&mut self, input: &TopicPartition, committed: Option<Committed>) -> Result<Offset, Error> {
+        let ends = self.parts.log.watermarks(input)?;
+        match committed {
+            None if self.parts.config.start == Start::Latest => Ok(ends.high),
+            None => Ok(ends.low),
+            Some(Committed { offset, .. }) if offset < ends.low || offset > ends.high => {
+                let (low, high) = (ends.low.0, ends.high.0);
+                let mend = format!(
+                    "the log holds {low}..{high}; records were deleted before they were read, or the topic was made anew: \
+                     set the group's offset to where it is to go on"
+                );
+                Err(log::Error::OutOfRange { partition: input.clone(), offset, mend }.into())
+            }
+            Some(Committed { offset, .. }) => Ok(offset),
+        }
+    }
+
+    pub(super) fn revoked(&mut self) -> Result<(), Error> {
+        tracing::info!("revoked");
+        let committed = failpoint::log("in revoke").map_err(Error::from).and_then(|()| self.commit(false));
+        self.give_up()?;
+        match committed {
+            // The next owner starts from the committed offsets, whatever they are.
+            Err(Error::Log(log::Error::Unavailable(why))) => {
+                tracing::warn!(why, "not committed before the partitions went");
+                Ok(())
+            }
+            committed => committed,
+        }
+    }
+
+    pub(super) fn lost(&mut self) -> Result<(), Error> {
+        tracing::warn!("the partitions are lost: another member may own them already");
+        self.give_up()
+    }
+
+    fn give_up(&mut self) -> Result<(), Error> {
+        self.close_tasks();
+        (self.doubt, self.assigned) = (Doubt::None, false);
+        Ok(self.parts.log.release()?)
+    }
+
+    /// Parks the stores. A transaction that is still open is resolved by the producer's renewal.
+    pub(super) fn close_tasks(&mut self) {
+        for (id, mut task) in std::mem::take(&mut self.tasks) {
+            self.parts.metrics.forget(&task);
+            if let Some(store) = task.close() {
+                self.parts.stores.park(&id, store);
+            }
+        }
+        (self.waiting, self.held) = (None, false);
+    }
+
+    /// Does one piece of restoring. True while there is more.
+    pub(super) fn restore(&mut self) -> Result<bool, Error> {
+        let Some(task) = self.tasks.values_mut().find(|task| !task.is_running()) else { return Ok(false) };
+        let Parts { program, clock, stores, schemas, log, reader, metrics, .. } = &mut self.parts;
+        let mut site = Site {
+            log: log.as_mut(),
+            reader: reader.as_mut(),
+            stores,
+            schemas,
+            fingerprint: &program.fingerprint,
+            now: clock.now(),
+            elapsed: clock.elapsed(),
+        };
+        let advanced = match task.phase {
+            Phase::Created => restore::open(task, &mut site),
+            _ => restore::advance(task, &mut site, &mut self.polled).map(drop),
+        };
+        if let Err(error @ Error::Store(_)) = advanced {
+            drop(task.close()); // after a failed write a store takes no other
+            return Err(error);
+        }
+        advanced?;
+        metrics.restoring(task);
+        if task.is_running() && !self.held {
+            let resumed = self.parts.log.resume(&task.partitions());
+            self.or_start_over(resumed)?;
+        }
+        Ok(!self.tasks.values().all(Task::is_running))
+    }
+}
