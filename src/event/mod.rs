@@ -10,6 +10,7 @@ pub mod deploy;
 pub mod incident;
 pub mod slack;
 pub mod text;
+pub mod words;
 
 use std::fmt;
 

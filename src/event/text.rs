@@ -223,14 +223,6 @@ impl<'de: 'a, 'a> Deserialize<'de> for Labels<'a> {
     }
 }
 
-/// At most so many characters, the last an ellipsis where something was cut: what is remembered must be bounded.
-pub fn clipped(text: &str, chars_max: usize) -> String {
-    match text.char_indices().nth(chars_max) {
-        None => text.to_owned(),
-        Some(_) => text.chars().take(chars_max.saturating_sub(1)).chain(['…']).collect(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -265,12 +257,5 @@ mod tests {
         let many: Labels<'_> =
             (0..40).rev().map(|n| (format!("{:02}", n % 20).into(), format!("{n}").into())).collect();
         assert_eq!((many.len(), many.get("03")), (20, Some("3")));
-    }
-
-    #[test]
-    fn a_clipped_text_ends_in_an_ellipsis_and_is_cut_between_characters() {
-        assert_eq!(clipped("größer", 6), "größer");
-        assert_eq!(clipped("größer", 4), "grö…");
-        assert_eq!(clipped("", 0), "");
     }
 }

@@ -20,7 +20,7 @@ use serde::Deserialize;
 pub use memory::State;
 
 use super::{Operator, Port};
-use crate::event::text::clipped;
+use crate::event::words::clipped;
 use crate::event::{Alert, AlertStatus, Fact, FactKind, Incident, IncidentChange, Level, Mention};
 use crate::record::EventTime;
 use memory::{Ended, Phase, Tracked, TrackedAlert};

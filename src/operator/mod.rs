@@ -8,8 +8,10 @@
 
 pub mod incident;
 pub mod level;
+pub mod notify;
 #[cfg(test)]
 mod script;
+pub mod suspects;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

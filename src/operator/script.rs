@@ -1,14 +1,17 @@
 //! One-line scripts for the operators' tests: facts and times in, what was told out.
 //!
 //! `12:30 fire a1 level=high mention=owner code=503` tells at 12 min 30 s that alert a1 fires; `resolve a1` ends its episode;
-//! `deploy d1 version=v2`; `wait` lets time pass. A key that names no field becomes a label, or with `@` an annotation.
+//! `deploy d1 version=v2`; `incident i1 v=2 change=escalated onset=10:00 suspects=v2:87,v1:20`; `wait` lets time pass. A key that names no field becomes a label, or with `@` an annotation.
 //! Running a script proves on the way that every state survives its Avro schema and that every deadline passes.
 
 use std::collections::BTreeMap;
 
 use super::{Operator, step};
 use crate::codec::{Format, Formats, SchemaId};
-use crate::event::{Alert, AlertStatus, Deploy, DeployKind, DeployOutcome, Fact, Level, Mention};
+use crate::event::{
+    Alert, AlertStatus, Deploy, DeployKind, DeployOutcome, Fact, Incident, IncidentAlert, IncidentChange,
+    IncidentState, Level, Mention, Suspect,
+};
 use crate::record::EventTime;
 
 #[expect(clippy::large_enum_variant, reason = "a test's line is short-lived")]
@@ -148,6 +151,7 @@ fn read_line(line: &str, episodes: &mut BTreeMap<String, i64>) -> (EventTime, Li
             Fact::Alert(alert(id, starts, AlertStatus::Resolved, at, &fields))
         }
         "deploy" => Fact::Deploy(deploy(id, at, &fields)),
+        "incident" => Fact::Incident(incident(id, at, &fields)),
         "wait" => return (at, Line::Wait),
         other => panic!("no such verb: {other}"),
     };
@@ -229,4 +233,68 @@ fn deploy(id: String, at: EventTime, fields: &[(&str, &str)]) -> Deploy<'static>
         }
     }
     deploy
+}
+
+/// With one alert, which fires until the incident is resolved.
+fn incident(id: String, at: EventTime, fields: &[(&str, &str)]) -> Incident {
+    let field = |wanted: &str| fields.iter().find(|(name, _)| *name == wanted).map(|(_, value)| *value);
+    let known =
+        ["v", "service", "env", "change", "level", "mention", "opened", "onset", "suspects", "summary", "runbook"];
+    assert!(fields.iter().all(|(name, _)| known.contains(name)), "an incident has {known:?}");
+    let time = |name| field(name).map_or(at.0, |text| minutes(text).0);
+    let change = symbol(field("change").unwrap_or("opened"));
+    let resolved = change == IncidentChange::Resolved;
+    let level = symbol(field("level").unwrap_or("high"));
+    let alert = IncidentAlert {
+        fingerprint: format!("{id}-a"),
+        name: "Errors".to_owned(),
+        status: if resolved { AlertStatus::Resolved } else { AlertStatus::Firing },
+        level,
+        starts_at_ms: time("onset"),
+        ends_at_ms: resolved.then_some(at.0),
+        repeats: 1,
+        value: None,
+        summary: field("summary").unwrap_or("errors").to_owned(),
+        generator_url: None,
+    };
+    Incident {
+        id,
+        version: field("v").map_or(1, |text| text.parse().expect("a version")),
+        service: field("service").unwrap_or("shop").to_owned(),
+        environment: field("env").map(str::to_owned),
+        group: Vec::new(),
+        state: if resolved { IncidentState::Resolved } else { IncidentState::Open },
+        change,
+        level,
+        level_reason: "as the script says".to_owned(),
+        mention: symbol(field("mention").unwrap_or("nobody")),
+        opened_at_ms: time("opened"),
+        changed_at_ms: at.0,
+        resolved_at_ms: resolved.then_some(at.0),
+        reopened: 0,
+        flaps: 0,
+        alerts: vec![alert],
+        alerts_omitted: 0,
+        suspects: field("suspects").map(suspects).unwrap_or_default(),
+        runbook_url: field("runbook").map(str::to_owned),
+        dashboard_url: None,
+    }
+}
+
+fn suspects(text: &str) -> Vec<Suspect> {
+    let suspect = |word: &str| {
+        let (version, score) = word.split_once(':').expect("version:score");
+        Suspect {
+            deploy_id: version.to_owned(),
+            service: "shop".to_owned(),
+            version: version.to_owned(),
+            revision: None,
+            actor: None,
+            url: None,
+            effective_at_ms: 0,
+            score: score.parse().expect("a score"),
+            reasons: vec!["it failed (+20)".to_owned()],
+        }
+    };
+    text.split(',').map(suspect).collect()
 }

@@ -11,11 +11,16 @@ use super::stage::{self, Stage};
 use super::yaml::{self, Node};
 use crate::codec::Format;
 use crate::event::FactKind;
-use crate::operator::{Operator, Port, incident, level};
+use crate::operator::{Operator, Port, incident, level, notify, suspects};
 
 /// Every operator there is. A new one is a new line here, and nothing else outside its own file.
 pub fn catalog() -> Vec<OperatorKind> {
-    vec![OperatorKind::of::<level::Levels>(), OperatorKind::of::<incident::Incidents>()]
+    vec![
+        OperatorKind::of::<level::Levels>(),
+        OperatorKind::of::<incident::Incidents>(),
+        OperatorKind::of::<suspects::Suspects>(),
+        OperatorKind::of::<notify::Notify>(),
+    ]
 }
 
 /// Makes a stage out of a checked configuration: its name, and the format of its state.

@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 
 use super::memory::{Phase, Tracked, TrackedAlert};
-use crate::event::text::clipped;
+use crate::event::words::clipped;
 use crate::event::{Alert, IncidentState, Level, Mention};
 use crate::record::EventTime;
 
