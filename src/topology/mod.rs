@@ -8,6 +8,7 @@ pub mod catalog;
 pub mod compile;
 pub mod dead_letter;
 pub mod engine;
+pub mod graph;
 pub mod journal;
 pub mod names;
 pub mod plan;

@@ -60,8 +60,10 @@ pub struct PlannedNode {
     /// The operator, as the topology file names it.
     pub name: String,
     pub kind: &'static str,
-    /// Its configuration in a canonical form, for people and fingerprints.
-    pub config: String,
+    pub inputs: &'static [FactKind],
+    pub ports: &'static [(Port, FactKind)],
+    /// Its configuration as written, in a canonical form.
+    pub config: serde_json::Value,
     pub changelog: Topic,
     pub routes: BTreeMap<Port, Vec<Route>>,
     pub state_schema: &'static str,

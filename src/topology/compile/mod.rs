@@ -111,6 +111,8 @@ fn plan(group: &Group, partitions: i32, operators: &[Wired<'_>], names: &Names) 
         nodes.push(PlannedNode {
             name: operator.name.to_owned(),
             kind: operator.kind.name,
+            inputs: operator.kind.inputs,
+            ports: operator.kind.ports,
             config: operator.config.clone(),
             changelog: names.changelog(operator.name),
             routes,

@@ -17,7 +17,7 @@ pub struct Wired<'a> {
     pub sub_topology: Option<&'a Located<String>>,
     /// `None` if the configuration was refused.
     pub build: Option<Build>,
-    pub config: String,
+    pub config: serde_json::Value,
     pub inputs: Vec<Input<'a>>,
     pub outputs: Vec<(Port, &'a Located<String>)>,
 }
@@ -54,7 +54,7 @@ pub fn wire<'a>(spec: &'a Spec, catalog: &'a [OperatorKind], problems: &mut Vec<
             kind,
             sub_topology: spec.sub_topology.as_ref(),
             build,
-            config: spec.config.canonical().to_string(),
+            config: spec.config.canonical(),
             inputs: Vec::new(),
             outputs: outputs(kind, spec, problems),
         });

@@ -1,0 +1,169 @@
+//! Least privilege: what Kafka must allow each part of fairlead, and nothing more.
+//!
+//! Describe is implied by Read and Write, and so not listed. IdempotentWrite on the cluster is not needed from Kafka 3.0 on,
+//! for Write on a topic implies it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use serde::Serialize;
+
+use super::super::engine::Route;
+use super::super::plan::{Content, Topology};
+use super::super::settings::Access;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Acl {
+    /// The part that needs it; each may have a principal of its own.
+    pub part: String,
+    pub resource: Resource,
+    pub pattern: Pattern,
+    pub name: String,
+    pub operations: Vec<Operation>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Resource {
+    Topic,
+    Group,
+    TransactionalId,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pattern {
+    Literal,
+    Prefixed,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum Operation {
+    Read,
+    Write,
+    Create,
+}
+
+/// All that is needed, part by part: `create` (only if fairlead shall create its topics), `engine`, `ingest`, sinks.
+pub fn acls(topology: &Topology) -> Vec<Acl> {
+    let mut needs = Needs::default();
+    for topic in topology.topics.keys() {
+        needs.topic("create", topic.as_str(), Operation::Create);
+    }
+    engine(topology, &mut needs);
+    for topic_use in topology.settings.topics() {
+        if topic_use.access != Access::Writes {
+            needs.topic(topic_use.section, &topic_use.topic.value, Operation::Read);
+            needs.sink(topology, topic_use.section);
+        }
+        if topic_use.access != Access::Reads {
+            needs.topic(topic_use.section, &topic_use.topic.value, Operation::Write);
+        }
+    }
+    needs
+        .0
+        .into_iter()
+        .map(|((part, resource, name, pattern), operations)| Acl { part, resource, pattern, name, operations })
+        .collect()
+}
+
+fn engine(topology: &Topology, needs: &mut Needs) {
+    const PART: &str = "engine";
+    for plan in topology.sub_topologies.values() {
+        plan.sources.keys().for_each(|topic| needs.topic(PART, topic.as_str(), Operation::Read));
+        for route in plan.nodes.iter().flat_map(|node| node.routes.values().flatten()) {
+            if let Route::Topic(topic) = route {
+                needs.topic(PART, topic.as_str(), Operation::Write);
+            }
+        }
+    }
+    for (topic, planned) in &topology.topics {
+        match planned.content {
+            Content::Changelog(_) => {
+                needs.topic(PART, topic.as_str(), Operation::Read);
+                needs.topic(PART, topic.as_str(), Operation::Write);
+            }
+            Content::Journal | Content::DeadLetters => needs.topic(PART, topic.as_str(), Operation::Write),
+            Content::Fact(_) => {}
+        }
+    }
+    needs.add(PART, Resource::Group, Pattern::Literal, topology.names.engine_group(), Operation::Read);
+    needs.add(
+        PART,
+        Resource::TransactionalId,
+        Pattern::Prefixed,
+        topology.names.engine_group() + ".",
+        Operation::Write,
+    );
+}
+
+/// In the order of parts, resources and names.
+#[derive(Default)]
+struct Needs(BTreeMap<(String, Resource, String, Pattern), Vec<Operation>>);
+
+impl Needs {
+    fn add(&mut self, part: &str, resource: Resource, pattern: Pattern, name: String, operation: Operation) {
+        let operations = self.0.entry((part.to_owned(), resource, name, pattern)).or_default();
+        if !operations.contains(&operation) {
+            operations.push(operation);
+        }
+    }
+
+    fn topic(&mut self, part: &str, name: &str, operation: Operation) {
+        self.add(part, Resource::Topic, Pattern::Literal, name.to_owned(), operation);
+    }
+
+    /// Who reads facts has a group, writes in transactions, and puts aside what cannot be read.
+    fn sink(&mut self, topology: &Topology, section: &str) {
+        let group = topology.names.sink_group(section);
+        self.topic(section, topology.names.dead_letters().as_str(), Operation::Write);
+        self.add(section, Resource::TransactionalId, Pattern::Prefixed, format!("{group}."), Operation::Write);
+        self.add(section, Resource::Group, Pattern::Literal, group, Operation::Read);
+    }
+}
+
+/// Lines for Kafka's own tool, a remark before each part.
+pub fn commands(acls: &[Acl], application: &str) -> String {
+    let mut out = String::new();
+    let mut part = "";
+    for acl in acls {
+        if acl.part != part {
+            part = &acl.part;
+            let remark = if part == "create" { ": only if fairlead shall create its topics" } else { "" };
+            _ = writeln!(out, "# {part}{remark}");
+        }
+        _ = write!(
+            out,
+            "kafka-acls.sh --bootstrap-server \"$KAFKA\" --add --allow-principal User:{application}-{part}"
+        );
+        for operation in &acl.operations {
+            _ = write!(out, " --operation {operation:?}");
+        }
+        let prefixed = if acl.pattern == Pattern::Prefixed { " --resource-pattern-type prefixed" } else { "" };
+        _ = writeln!(out, " --{} {}{prefixed}", acl.resource.name(), acl.name);
+    }
+    out
+}
+
+/// The same for people.
+pub fn table(acls: &[Acl]) -> String {
+    let width = acls.iter().map(|acl| acl.name.len() + 1).max().unwrap_or_default();
+    let mut out = format!("{:8} {:16} {:width$} operations\n", "part", "resource", "name");
+    for acl in acls {
+        let name = if acl.pattern == Pattern::Prefixed { format!("{}*", acl.name) } else { acl.name.clone() };
+        let operations: Vec<_> = acl.operations.iter().map(|operation| format!("{operation:?}")).collect();
+        let line = format!("{:8} {:16} {name:width$} {}", acl.part, acl.resource.name(), operations.join(", "));
+        _ = writeln!(out, "{line}");
+    }
+    out
+}
+
+impl Resource {
+    fn name(self) -> &'static str {
+        match self {
+            Resource::Topic => "topic",
+            Resource::Group => "group",
+            Resource::TransactionalId => "transactional-id",
+        }
+    }
+}

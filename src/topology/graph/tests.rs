@@ -1,0 +1,147 @@
+use expect_test::expect;
+
+use super::*;
+use crate::topology::catalog::catalog;
+use crate::topology::compile::compile;
+use crate::topology::spec::SourceFile;
+
+const FILE: &str = "\
+application: fairlead
+ingest: { alerts: oncall.alerts.v1, deploys: delivery.deploys.v1 }
+slack: { actions: oncall.slack-actions.v1, outcomes: oncall.slack-outcomes.v1 }
+topics:
+  oncall.alerts.v1: { fact: alert, partitions: 4 }
+  delivery.deploys.v1: { fact: deploy, partitions: 4, cleanup: compact }
+  oncall.incidents.v1: { fact: incident, partitions: 1 }
+  oncall.slack-actions.v1: { fact: slack_action, partitions: 2 }
+  oncall.slack-outcomes.v1: { fact: slack_outcome, partitions: 2 }
+operators:
+  strict: { kind: level, sub_topology: oncall, inputs: { alert: oncall.alerts.v1 }, outputs: { dropped: ~ }, config: {} }
+  incident: { inputs: { alert: strict.alert }, outputs: { incident: oncall.incidents.v1 }, config: { alerts_max: 5 } }
+";
+
+fn topology() -> Topology {
+    let compiled = compile(&[SourceFile { name: "a.yaml".to_owned(), text: FILE.to_owned() }], &catalog());
+    compiled.topology.unwrap_or_else(|| panic!("{:?}", compiled.problems))
+}
+
+#[test]
+fn the_graph_as_text_names_every_operator_edge_and_topic() {
+    let graph = Graph { fingerprint: "0".to_owned(), ..Graph::of(&topology()) };
+    expect![[r#"
+        fairlead   fingerprint 0
+
+        sub-topology oncall   4 tasks
+          strict (kind level) ◄── oncall.alerts.v1
+            alert   ──► incident
+            dropped ──► only counted
+          incident ◄── strict.alert
+            incident ──► oncall.incidents.v1
+
+        ingest
+          ──► oncall.alerts.v1 (alert)
+          ──► delivery.deploys.v1 (deploy)
+
+        slack
+          ◄── oncall.slack-actions.v1 (slack_action)
+          ◄─► oncall.slack-outcomes.v1 (slack_outcome)
+
+        topics
+          delivery.deploys.v1                4 × deploy                   cleanup.policy=compact
+          fairlead.dead-letters.v1           1 × dead letters             cleanup.policy=delete retention.ms=2592000000
+          fairlead.incident-changelog.v1     4 × changelog of incident    cleanup.policy=compact
+          fairlead.journal.v1                1 × journal                  cleanup.policy=delete retention.ms=2592000000
+          fairlead.strict-changelog.v1       4 × changelog of strict      cleanup.policy=compact
+          oncall.alerts.v1                   4 × alert
+          oncall.incidents.v1                1 × incident
+          oncall.slack-actions.v1            2 × slack_action
+          oncall.slack-outcomes.v1           2 × slack_outcome
+    "#]].assert_eq(&text::graph(&graph));
+    let operator = graph.operators().find(|operator| operator.name == "incident").unwrap();
+    expect![[r#"
+        incident   kind incident, in the sub-topology oncall
+
+        inputs
+          alert ◄── strict.alert
+
+        ports
+          incident ──► oncall.incidents.v1
+
+        state
+          fairlead.incident-changelog.v1     4 × changelog of incident    cleanup.policy=compact
+
+        config
+          {
+            "alerts_max": 5
+          }
+    "#]].assert_eq(&text::operator(operator, &graph));
+}
+
+#[test]
+fn the_graph_as_mermaid_draws_stores_topics_and_sections() {
+    expect![[r#"
+        flowchart LR
+          subgraph c_oncall["oncall × 4"]
+            o_strict["strict"] --- s_strict[("fairlead.strict-changelog.v1")]
+            o_incident["incident"] --- s_incident[("fairlead.incident-changelog.v1")]
+          end
+          e_ingest{{"ingest"}}
+          e_slack{{"slack"}}
+          t_delivery__deploys__v1(["delivery.deploys.v1 × 4"])
+          t_oncall__alerts__v1(["oncall.alerts.v1 × 4"])
+          t_oncall__incidents__v1(["oncall.incidents.v1 × 1"])
+          t_oncall__slack_actions__v1(["oncall.slack-actions.v1 × 2"])
+          t_oncall__slack_outcomes__v1(["oncall.slack-outcomes.v1 × 2"])
+          e_ingest -->|alert| t_oncall__alerts__v1
+          e_ingest -->|deploy| t_delivery__deploys__v1
+          t_oncall__slack_actions__v1 -->|slack_action| e_slack
+          e_slack -->|slack_outcome| t_oncall__slack_outcomes__v1
+          t_oncall__slack_outcomes__v1 -->|slack_outcome| e_slack
+          t_oncall__alerts__v1 -->|alert| o_strict
+          o_strict -->|alert| o_incident
+          o_incident -->|incident| t_oncall__incidents__v1
+    "#]].assert_eq(&mermaid::graph(&Graph::of(&topology())));
+}
+
+#[test]
+fn every_part_gets_what_it_needs_and_no_more() {
+    let acls = acls::acls(&topology());
+    expect![[r#"
+        part     resource         name                            operations
+        create   topic            delivery.deploys.v1             Create
+        create   topic            fairlead.dead-letters.v1        Create
+        create   topic            fairlead.incident-changelog.v1  Create
+        create   topic            fairlead.journal.v1             Create
+        create   topic            fairlead.strict-changelog.v1    Create
+        create   topic            oncall.alerts.v1                Create
+        create   topic            oncall.incidents.v1             Create
+        create   topic            oncall.slack-actions.v1         Create
+        create   topic            oncall.slack-outcomes.v1        Create
+        engine   topic            fairlead.dead-letters.v1        Write
+        engine   topic            fairlead.incident-changelog.v1  Read, Write
+        engine   topic            fairlead.journal.v1             Write
+        engine   topic            fairlead.strict-changelog.v1    Read, Write
+        engine   topic            oncall.alerts.v1                Read
+        engine   topic            oncall.incidents.v1             Write
+        engine   group            fairlead.engine                 Read
+        engine   transactional-id fairlead.engine.*               Write
+        ingest   topic            delivery.deploys.v1             Write
+        ingest   topic            oncall.alerts.v1                Write
+        slack    topic            fairlead.dead-letters.v1        Write
+        slack    topic            oncall.slack-actions.v1         Read
+        slack    topic            oncall.slack-outcomes.v1        Read, Write
+        slack    group            fairlead.sink.slack             Read
+        slack    transactional-id fairlead.sink.slack.*           Write
+    "#]].assert_eq(&acls::table(&acls));
+    let commands = acls::commands(&acls, "fairlead");
+    assert_eq!(commands.lines().filter(|line| !line.starts_with('#')).count(), acls.len());
+    let prefixed = "kafka-acls.sh --bootstrap-server \"$KAFKA\" --add --allow-principal User:fairlead-engine \
+                    --operation Write --transactional-id fairlead.engine. --resource-pattern-type prefixed";
+    assert!(commands.lines().any(|line| line == prefixed), "{commands}");
+    let ours: Vec<_> =
+        acls.iter().filter(|acl| acl.part == "ingest").map(|acl| (&*acl.name, &acl.operations[..])).collect();
+    assert_eq!(
+        ours,
+        [("delivery.deploys.v1", &[acls::Operation::Write][..]), ("oncall.alerts.v1", &[acls::Operation::Write])]
+    );
+}
