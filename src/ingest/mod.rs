@@ -24,13 +24,27 @@
 //! `GET /healthz`, `/readyz` and `/metrics` are served beside them. Not here: levels, grouping, de-duplication; that is what
 //! operators do with the facts.
 
+#[cfg(feature = "runtime")]
+pub mod access;
 pub mod alertmanager;
+#[cfg(feature = "runtime")]
+mod answer;
+#[cfg(feature = "runtime")]
+mod body;
 pub mod cloudevents;
 pub mod deploys;
 pub mod endpoint;
 pub mod fingerprint;
 pub mod json;
+#[cfg(feature = "runtime")]
+mod listener;
 pub mod mapping;
+#[cfg(feature = "runtime")]
+mod metrics;
+#[cfg(feature = "runtime")]
+pub mod send;
+#[cfg(feature = "runtime")]
+pub mod server;
 mod time;
 
 use serde::Deserialize;
@@ -38,6 +52,8 @@ use serde::Deserialize;
 pub use endpoint::Endpoint;
 pub use json::Refusal;
 pub use mapping::Mapping;
+#[cfg(feature = "runtime")]
+pub use server::{Capacity, Ingest, IngestConfig, Readiness};
 
 use crate::event::Fact;
 use json::Node;

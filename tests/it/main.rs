@@ -5,6 +5,8 @@ mod compat;
 mod conformance;
 #[cfg(feature = "runtime")]
 mod harness;
+#[cfg(feature = "runtime")]
+mod ingest;
 mod ingest_formats;
 #[cfg(feature = "runtime")]
 mod kafka_log;

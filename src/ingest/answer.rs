@@ -1,0 +1,126 @@
+//! What a sender is told: one shape for everything that went wrong, saying what was stored all the same.
+//!
+//! ```json
+//! {"error": "1 of 3 elements refused, the others are stored", "stored": 2,
+//!  "refused": [{"path": "$[1].startsAt", "problem": "\"yesterday\" is no time", "mend": "write it as RFC 3339, …"}]}
+//! ```
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use super::endpoint::NoFormat;
+use super::{Reading, Refusal, send};
+
+/// When to come back after a 503.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// Every fact is durable; some elements may have been refused.
+    Stored(Reading),
+    /// A payload that could not be read at all.
+    Unreadable(Refusal),
+    OtherMedia(Refusal),
+    /// No token, or not one of ours.
+    Unknown,
+    TooLarge {
+        limit: usize,
+    },
+    /// The body did not arrive in time, or its sender went away.
+    NoBody,
+    Busy,
+    /// Nothing is lost if it is sent again.
+    NotStored(send::Error),
+}
+
+impl From<NoFormat> for Answer {
+    fn from(no_format: NoFormat) -> Self {
+        match no_format {
+            NoFormat::Media(refusal) => Answer::OtherMedia(refusal),
+            NoFormat::Headers(refusal) => Answer::Unreadable(refusal),
+        }
+    }
+}
+
+impl From<send::Error> for Answer {
+    fn from(error: send::Error) -> Self {
+        Answer::NotStored(error)
+    }
+}
+
+impl Answer {
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Answer::Stored(reading) if reading.refusals() > 0 => StatusCode::BAD_REQUEST,
+            Answer::Stored(_) => StatusCode::OK,
+            Answer::Unreadable(_) => StatusCode::BAD_REQUEST,
+            Answer::OtherMedia(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Answer::Unknown => StatusCode::UNAUTHORIZED,
+            Answer::TooLarge { .. } | Answer::NotStored(send::Error::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
+            Answer::NoBody => StatusCode::REQUEST_TIMEOUT,
+            Answer::Busy | Answer::NotStored(send::Error::Unavailable(_)) => StatusCode::SERVICE_UNAVAILABLE,
+            Answer::NotStored(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    fn body(&self) -> serde_json::Value {
+        let plain = |error: String, mend: &str| json!({"error": error, "mend": mend, "stored": 0});
+        match self {
+            Answer::Stored(reading) => told(reading),
+            Answer::Unreadable(refusal) | Answer::OtherMedia(refusal) => {
+                json!({"error": refusal.to_string(), "stored": 0, "refused": [refusal]})
+            }
+            Answer::Unknown => plain(
+                "no valid bearer token".to_owned(),
+                "send the header Authorization: Bearer <token> with a token from the server's configuration",
+            ),
+            Answer::TooLarge { limit } => {
+                plain(format!("the body is larger than {limit} bytes"), "send fewer elements in one request")
+            }
+            Answer::NoBody => plain("the body did not arrive in time".to_owned(), "send it again"),
+            Answer::Busy => plain("too much is being stored already".to_owned(), "send it again a little later"),
+            Answer::NotStored(error @ send::Error::Unavailable(_)) => {
+                plain(error.to_string(), "send it again: what was stored already does no harm")
+            }
+            Answer::NotStored(error @ send::Error::TooLarge) => {
+                plain(error.to_string(), "shorten labels and annotations, or raise the topic's max.message.bytes")
+            }
+            Answer::NotStored(error) => plain(error.to_string(), "this is the server's fault: its log tells more"),
+        }
+    }
+}
+
+fn told(reading: &Reading) -> serde_json::Value {
+    let stored = reading.facts.len();
+    let refused = reading.refusals();
+    if refused == 0 {
+        return json!({"stored": stored, "ignored": reading.ignored});
+    }
+    let all = stored + refused + reading.ignored;
+    json!({
+        "error": format!("{refused} of {all} elements refused, the others are stored"),
+        "stored": stored,
+        "ignored": reading.ignored,
+        "refused": reading.refused,
+        "refused_more": reading.refused_more,
+    })
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let mut response = (status, Json(self.body())).into_response();
+        let headers = response.headers_mut();
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, RETRY_AFTER.as_secs().into());
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"fairlead\""));
+        }
+        response
+    }
+}

@@ -1,0 +1,210 @@
+//! Facts into Kafka: durable or not, and nothing in between that a sender must know of.
+//!
+//! Invariants: success means that every fact was acknowledged by all in-sync replicas. A failure means that some may be
+//! stored and some not; whoever sends again tells the same facts with the same identity. The answer comes within
+//! [`Sending::timeout`] and a little, whatever the broker does: librdkafka gives up on a record after that time, so that
+//! what was refused is not stored behind the sender's back later, except what was already on the wire.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rdkafka::ClientContext;
+use rdkafka::config::ClientConfig;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
+use thiserror::Error;
+use tokio::sync::mpsc;
+
+use crate::codec::{self, Formats};
+use crate::event::Fact;
+use crate::log::client::Connection;
+use crate::record::{EventTime, Topic};
+
+/// What librdkafka needs beyond its own deadline to tell of it.
+const GRACE: Duration = Duration::from_secs(2);
+
+#[derive(Debug, Error)]
+pub enum Error {
+    #[error("kafka did not store it: {0}")]
+    Unavailable(String),
+    /// No use to send it again.
+    #[error("a record is larger than the topic's max.message.bytes")]
+    TooLarge,
+    #[error(transparent)]
+    Encode(#[from] codec::Error),
+    #[error("the kafka producer cannot be configured: {0}")]
+    Configuration(KafkaError),
+}
+
+/// Where facts go and how long that may take.
+#[derive(Clone, Debug)]
+pub struct Sending {
+    pub connection: Connection,
+    pub alerts: Topic,
+    pub deploys: Topic,
+    pub timeout: Duration,
+}
+
+pub(super) struct Sender {
+    sending: Sending,
+    formats: Arc<Formats>,
+    /// Replaced when it has failed for good.
+    producer: Mutex<Arc<ThreadedProducer<Reports>>>,
+}
+
+/// Passes each record's fate on to the request that waits for it.
+struct Reports;
+
+impl ClientContext for Reports {}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = Box<mpsc::Sender<Result<(), KafkaError>>>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, request: Self::DeliveryOpaque) {
+        let fate = result.as_ref().map(|_| ()).map_err(|(error, _)| error.clone());
+        // The channel has room for every record of its request; a request that is gone needs no answer.
+        let _ = request.try_send(fate);
+    }
+}
+
+impl Sender {
+    pub fn new(sending: Sending, formats: Arc<Formats>) -> Result<Self, Error> {
+        let producer = Mutex::new(Arc::new(producer(&sending)?));
+        Ok(Self { sending, formats, producer })
+    }
+
+    /// All facts in one go; `received` becomes their records' timestamp.
+    pub async fn send(&self, facts: &[Fact<'_>], received: EventTime) -> Result<(), Error> {
+        let mut records = Vec::with_capacity(facts.len());
+        for fact in facts {
+            let mut value = Vec::new();
+            self.formats.encode_fact(fact, &mut value)?;
+            records.push((self.topic(fact), fact.key(), value));
+        }
+        let producer = self.producer();
+        let sent = enqueue_and_await(&producer, &records, received, self.sending.timeout + GRACE).await;
+        if sent.is_err() && producer.client().fatal_error().is_some() {
+            self.replace(&producer)?;
+        }
+        sent
+    }
+
+    fn topic(&self, fact: &Fact<'_>) -> &Topic {
+        match fact {
+            Fact::Deploy(_) => &self.sending.deploys,
+            _ => &self.sending.alerts,
+        }
+    }
+
+    fn producer(&self) -> Arc<ThreadedProducer<Reports>> {
+        self.producer.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// An idempotent producer with a fatal error refuses everything from then on; the next one starts afresh.
+    fn replace(&self, failed: &Arc<ThreadedProducer<Reports>>) -> Result<(), Error> {
+        let mut current = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
+        if Arc::ptr_eq(&current, failed) {
+            tracing::warn!(error = ?failed.client().fatal_error(), "the ingest producer failed for good and is replaced");
+            *current = Arc::new(producer(&self.sending)?);
+        }
+        Ok(())
+    }
+}
+
+fn producer(sending: &Sending) -> Result<ThreadedProducer<Reports>, Error> {
+    let mut config: ClientConfig = sending.connection.producer();
+    config
+        .set("message.timeout.ms", sending.timeout.as_millis().to_string())
+        // Back within a second after a broker is back, rather than ten.
+        .set("reconnect.backoff.max.ms", "1000");
+    config.create_with_context(Reports).map_err(Error::Configuration)
+}
+
+async fn enqueue_and_await(
+    producer: &ThreadedProducer<Reports>,
+    records: &[(&Topic, &str, Vec<u8>)],
+    received: EventTime,
+    patience: Duration,
+) -> Result<(), Error> {
+    let (request, mut fates) = mpsc::channel(records.len().max(1));
+    for (topic, key, value) in records {
+        let record = BaseRecord::with_opaque_to(topic.as_str(), Box::new(request.clone()));
+        let record = record.key(*key).payload(value).timestamp(received.0);
+        producer.send(record).map_err(|(error, _)| refused(&error))?;
+    }
+    drop(request);
+    let all = async {
+        let mut stored = 0;
+        while let Some(fate) = fates.recv().await {
+            fate.map_err(|error| refused(&error))?;
+            stored += 1;
+        }
+        // A producer that goes away drops what it held without a word: only what was told counts.
+        if stored == records.len() { Ok(()) } else { Err(Error::Unavailable("the producer was closed".to_owned())) }
+    };
+    tokio::time::timeout(patience, all)
+        .await
+        .unwrap_or_else(|_| Err(Error::Unavailable("no answer in time".to_owned())))
+}
+
+fn refused(error: &KafkaError) -> Error {
+    match error.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::MessageSizeTooLarge) => Error::TooLarge,
+        Some(code) => Error::Unavailable(code.to_string()),
+        None => Error::Unavailable(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Deploy, DeployKind, DeployOutcome};
+
+    fn sender() -> Sender {
+        let sending = Sending {
+            // Port 1 is never listened on: nothing can be stored there.
+            connection: Connection::new("127.0.0.1:1"),
+            alerts: "alerts".into(),
+            deploys: "deploys".into(),
+            timeout: Duration::from_millis(300),
+        };
+        Sender::new(sending, Arc::new(Formats::shipped())).unwrap()
+    }
+
+    fn deploy() -> Fact<'static> {
+        Fact::Deploy(Deploy {
+            id: "run-1".into(),
+            source: "api".into(),
+            service: "checkout".into(),
+            environment: None,
+            kind: DeployKind::Deploy,
+            outcome: DeployOutcome::Succeeded,
+            version: "v42".into(),
+            revision: None,
+            actor: None,
+            url: None,
+            started_at_ms: None,
+            finished_at_ms: None,
+        })
+    }
+
+    #[tokio::test]
+    async fn without_a_broker_it_fails_in_time_and_nothing_to_send_is_no_failure() {
+        let sender = sender();
+        assert!(matches!(sender.send(&[deploy()], EventTime(1)).await, Err(Error::Unavailable(_))));
+        assert!(sender.send(&[], EventTime(1)).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_producer_that_failed_for_good_is_replaced() {
+        let sender = sender();
+        let failed = sender.producer();
+        let code = rdkafka_sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
+        // SAFETY: the client lives as long as `failed`, and librdkafka copies the reason.
+        unsafe { rdkafka_sys::rd_kafka_test_fatal_error(failed.client().native_ptr(), code, c"a test".as_ptr()) };
+        assert!(sender.send(&[deploy()], EventTime(1)).await.is_err());
+        let next = sender.producer();
+        assert!(!Arc::ptr_eq(&failed, &next) && next.client().fatal_error().is_none());
+    }
+}
