@@ -197,6 +197,7 @@ mod tests {
     }
 
     #[tokio::test]
+    #[expect(unsafe_code, reason = "only librdkafka itself can be told to fail for good")]
     async fn a_producer_that_failed_for_good_is_replaced() {
         let sender = sender();
         let failed = sender.producer();
