@@ -11,11 +11,18 @@ use crate::log;
 
 thread_local! {
     static ARMED: Cell<bool> = const { Cell::new(false) };
+    /// Faults that this thread has met.
+    static FIRED: Cell<u32> = const { Cell::new(0) };
 }
 
 /// From now on the points of this thread do what `fail` was told.
 pub fn arm() {
     ARMED.set(true);
+}
+
+#[cfg(test)]
+pub fn fired() -> u32 {
+    FIRED.get()
 }
 
 /// A point before or after a call of the log.
@@ -42,6 +49,7 @@ fn told(point: &str) -> Option<String> {
         return None;
     }
     let told = fail::eval(point, Option::unwrap_or_default)?;
+    FIRED.set(FIRED.get() + 1);
     if told == "die" {
         std::process::abort();
     }

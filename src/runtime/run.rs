@@ -41,6 +41,10 @@ pub struct Handle {
 
 /// Starts the workers.
 pub fn run(workers: usize, shared: &Shared, connect: Arc<Connect>) -> std::io::Result<Handle> {
+    if std::env::var_os("FAILPOINTS").is_some() {
+        // Kept for the life of the process.
+        std::mem::forget(fail::FailScenario::setup());
+    }
     let stop = Arc::new(AtomicBool::new(false));
     let (mut ready, mut threads) = (Vec::new(), Vec::new());
     for number in 0..workers {

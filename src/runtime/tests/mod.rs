@@ -1,5 +1,6 @@
 //! The runtime on a simulated Kafka.
 
+mod failpoints;
 mod ledger;
 mod rig;
 mod seeds;

@@ -56,7 +56,8 @@ fn the_graph_as_text_names_every_operator_edge_and_topic() {
           oncall.incidents.v1                1 × incident
           oncall.slack-actions.v1            2 × slack_action
           oncall.slack-outcomes.v1           2 × slack_outcome
-    "#]].assert_eq(&text::graph(&graph));
+    "#]]
+    .assert_eq(&text::graph(&graph));
     let operator = graph.operators().find(|operator| operator.name == "incident").unwrap();
     expect![[r#"
         incident   kind incident, in the sub-topology oncall
@@ -74,7 +75,8 @@ fn the_graph_as_text_names_every_operator_edge_and_topic() {
           {
             "alerts_max": 5
           }
-    "#]].assert_eq(&text::operator(operator, &graph));
+    "#]]
+    .assert_eq(&text::operator(operator, &graph));
 }
 
 #[test]
@@ -100,7 +102,8 @@ fn the_graph_as_mermaid_draws_stores_topics_and_sections() {
           t_oncall__alerts__v1 -->|alert| o_strict
           o_strict -->|alert| o_incident
           o_incident -->|incident| t_oncall__incidents__v1
-    "#]].assert_eq(&mermaid::graph(&Graph::of(&topology())));
+    "#]]
+    .assert_eq(&mermaid::graph(&Graph::of(&topology())));
 }
 
 #[test]
@@ -132,7 +135,8 @@ fn every_part_gets_what_it_needs_and_no_more() {
         slack    topic            oncall.slack-outcomes.v1        Read, Write
         slack    group            fairlead.sink.slack             Read
         slack    transactional-id fairlead.sink.slack.*           Write
-    "#]].assert_eq(&acls::table(&acls));
+    "#]]
+    .assert_eq(&acls::table(&acls));
     let commands = acls::commands(&acls, "fairlead");
     assert_eq!(commands.lines().filter(|line| !line.starts_with('#')).count(), acls.len());
     let prefixed = "kafka-acls.sh --bootstrap-server \"$KAFKA\" --add --allow-principal User:fairlead-engine \
