@@ -1,9 +1,12 @@
 //! One suite for two brokers: every check runs against the embedded broker and against a real Apache Kafka, with the same
 //! expectations. What only one of them can be asked (crashes, the wire's edges) is in `embedded.rs` and `durability.rs`.
 
+mod admin;
 mod client;
+mod groups;
 mod records;
 mod transactions;
+mod wire;
 
 use client::Cluster;
 use fairlead::embedded::broker::{Broker, BrokerConfig};
@@ -60,4 +63,20 @@ conformance! {
         an_overdue_transaction_is_aborted
         the_next_holder_of_an_id_aborts_the_last_ones_transaction
         a_hundred_transactions_are_whole;
+    groups: a_group_resumes_where_it_committed
+        two_members_share_by_range
+        two_members_share_by_roundrobin
+        two_members_share_by_cooperative_sticky
+        a_member_that_falls_silent_is_replaced
+        a_static_member_returns_without_a_rebalance;
+    admin: a_topic_is_created_once_as_asked
+        a_topic_grows_changes_and_goes
+        deleted_records_are_out_of_reach
+        groups_are_listed_described_and_deleted;
+    wire: an_unknown_version_of_api_versions_is_answered_in_version_0
+        an_unsupported_version_closes_the_connection
+        a_retried_batch_is_recognised
+        a_transaction_needs_its_partitions_added
+        configurations_change_one_by_one
+        the_epoch_ends_at_the_end;
 }
