@@ -112,8 +112,9 @@ pub fn produce(wire: &mut Wire, id: Option<&str>, topic: &str, records: Bytes) -
 pub fn a_retried_batch_is_recognised(cluster: &Cluster) {
     let topic = cluster.topic(1, &[]);
     let mut wire = Wire::connect(cluster);
-    let given =
-        wire.call(4, &InitProducerIdRequest::default().with_producer_id(ProducerId(-1)).with_producer_epoch(-1));
+    let init = InitProducerIdRequest::default().with_transactional_id(None);
+    let given = wire.call(4, &init.with_producer_id(ProducerId(-1)).with_producer_epoch(-1));
+    assert_eq!(given.error_code, 0);
     let producer = |sequence| (given.producer_id.0, given.producer_epoch, sequence);
     for at in 0..6 {
         let placed = produce(&mut wire, None, &topic, batch(producer(at * 2), false, &["a", "b"]));
