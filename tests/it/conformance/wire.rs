@@ -83,7 +83,7 @@ pub fn batch(producer: (i64, i16, i32), transactional: bool, values: &[&str]) ->
             timestamp_type: TimestampType::Creation,
             offset: at as i64,
             sequence: producer.2 + at as i32,
-            timestamp: 1,
+            timestamp: super::records::recent(),
             key: None,
             value: Some(Bytes::copy_from_slice(value.as_bytes())),
             headers: Default::default(),
@@ -113,8 +113,15 @@ pub fn a_retried_batch_is_recognised(cluster: &Cluster) {
     let topic = cluster.topic(1, &[]);
     let mut wire = Wire::connect(cluster);
     let init = InitProducerIdRequest::default().with_transactional_id(None);
-    let given = wire.call(4, &init.with_producer_id(ProducerId(-1)).with_producer_epoch(-1));
-    assert_eq!(given.error_code, 0);
+    let init = init.with_producer_id(ProducerId(-1)).with_producer_epoch(-1);
+    let mut given = wire.call(4, &init);
+    // A cluster that has just started asks for patience first.
+    until("there is a producer id", || {
+        if given.error_code != 0 {
+            given = wire.call(4, &init);
+        }
+        given.error_code == 0
+    });
     let producer = |sequence| (given.producer_id.0, given.producer_epoch, sequence);
     for at in 0..6 {
         let placed = produce(&mut wire, None, &topic, batch(producer(at * 2), false, &["a", "b"]));
