@@ -10,4 +10,6 @@ mod ingest;
 mod ingest_formats;
 #[cfg(feature = "runtime")]
 mod kafka_log;
+#[cfg(feature = "runtime")]
+mod registry;
 mod tidy;

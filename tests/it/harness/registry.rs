@@ -1,0 +1,65 @@
+//! Registries to test against: fairlead's own in this process, and Apicurio Registry, started by `tests/registry/start.sh`.
+
+use fairlead::embedded::registry::{Registry, RegistryConfig};
+use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, OnceLock};
+
+/// fairlead's registry on this directory, on a port of the kernel's choice.
+pub fn start(data_dir: &Path) -> Registry {
+    let listen = "127.0.0.1:0".parse().expect("an address");
+    Registry::start(RegistryConfig { data_dir: data_dir.to_owned(), listen, allow_non_loopback: false })
+        .expect("the registry starts")
+}
+
+/// The base URL of the one Apicurio that all tests of this run share: keep apart by subjects of your own.
+pub fn apicurio() -> &'static str {
+    static SHARED: OnceLock<(String, Mutex<Child>)> = OnceLock::new();
+    let start = || {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/registry/start.sh");
+        let mut child = Command::new(script)
+            .stdin(Stdio::piped()) // its end is this process's end
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("tests/registry/start.sh can be run");
+        let mut url = String::new();
+        BufReader::new(child.stdout.take().expect("standard output is piped")).read_line(&mut url).expect("a line");
+        assert!(url.starts_with("http://"), "Apicurio Registry did not start, see the lines above");
+        (url.trim().to_owned(), Mutex::new(child))
+    };
+    &SHARED.get_or_init(start).0
+}
+
+/// A plain HTTP client with a runtime of its own, so that tests read from top to bottom.
+pub struct Client {
+    base: String,
+    http: reqwest::Client,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Client {
+    pub fn new(base: &str) -> Client {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        Client { base: base.to_owned(), http: reqwest::Client::new(), runtime }
+    }
+
+    /// Status and body; a body that is no JSON comes as a string.
+    pub fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<(u16, Value), reqwest::Error> {
+        let method = method.parse().expect("a method");
+        let request = self.http.request(method, format!("{}{path}", self.base));
+        let request = match body {
+            Some(body) => request.header("content-type", CONTENT_TYPE).body(body.to_string()),
+            None => request,
+        };
+        self.runtime.block_on(async {
+            let response = request.send().await?;
+            let status = response.status().as_u16();
+            let text = response.text().await?;
+            Ok((status, serde_json::from_str(&text).unwrap_or(Value::String(text))))
+        })
+    }
+}
+
+pub const CONTENT_TYPE: &str = "application/vnd.schemaregistry.v1+json";
