@@ -9,16 +9,23 @@ use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// A time that no retention has reached.
+pub fn recent() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    now.as_millis() as i64 - 3_600_000
+}
+
 pub fn everything_in_a_record_is_kept(cluster: &Cluster) {
     let topic = cluster.topic(1, &[]);
     let producer = cluster.producer(&[("enable.idempotence", "true")]);
+    let time = recent();
     let headers = OwnedHeaders::new()
         .insert(Header { key: "a", value: Some("1") })
         .insert(Header { key: "null", value: None::<&str> })
         .insert(Header { key: "a", value: Some("2") });
-    producer.send(BaseRecord::to(&topic).key("k").payload("v").timestamp(1_234).headers(headers)).unwrap();
-    producer.send(BaseRecord::<str, str>::to(&topic).key("k").timestamp(1_235)).unwrap();
-    producer.send(BaseRecord::to(&topic).key("").payload("").timestamp(1_236)).unwrap();
+    producer.send(BaseRecord::to(&topic).key("k").payload("v").timestamp(time + 1_234).headers(headers)).unwrap();
+    producer.send(BaseRecord::<str, str>::to(&topic).key("k").timestamp(time + 1_235)).unwrap();
+    producer.send(BaseRecord::to(&topic).key("").payload("").timestamp(time + 1_236)).unwrap();
     drain(&producer);
     let outcomes: Vec<_> = producer.context().0.lock().unwrap().drain(..).map(Result::unwrap).collect();
     assert_eq!(outcomes, [(0, 0), (0, 1), (0, 2)]);
@@ -33,9 +40,9 @@ pub fn everything_in_a_record_is_kept(cluster: &Cluster) {
     let header = |key: &str, value: Option<&str>| (key.to_owned(), value.map(str::to_owned));
     let with_headers = vec![header("a", Some("1")), header("null", None), header("a", Some("2"))];
     let expected = [
-        Got { headers: with_headers, ..record(0, "k", Some("v"), 1_234) },
-        record(1, "k", None, 1_235),
-        record(2, "", Some(""), 1_236),
+        Got { headers: with_headers, ..record(0, "k", Some("v"), time + 1_234) },
+        record(1, "k", None, time + 1_235),
+        record(2, "", Some(""), time + 1_236),
     ];
     assert_eq!(cluster.read_all(&topic, 1, "read_committed"), expected);
 }
@@ -79,11 +86,15 @@ pub fn keyed_records_keep_their_order(cluster: &Cluster) {
 
 pub fn offsets_are_found_by_time(cluster: &Cluster) {
     let topic = cluster.topic(1, &[]);
+    let hour_ago = recent();
     // Two batches; within each, several times.
     for times in [[1_000, 2_000, 3_000], [4_000, 6_000, 5_000]] {
         let producer = cluster.producer(&[("linger.ms", "50")]);
         for time in times {
-            producer.send(BaseRecord::<(), str>::to(&topic).payload("v").timestamp(time)).map_err(|(e, _)| e).unwrap();
+            producer
+                .send(BaseRecord::<(), str>::to(&topic).payload("v").timestamp(hour_ago + time))
+                .map_err(|(e, _)| e)
+                .unwrap();
         }
         drain(&producer);
     }
@@ -99,7 +110,7 @@ pub fn offsets_are_found_by_time(cluster: &Cluster) {
         (6_001, Offset::End),
     ] {
         let mut asked = TopicPartitionList::new();
-        asked.add_partition_offset(&topic, 0, Offset::Offset(time)).unwrap();
+        asked.add_partition_offset(&topic, 0, Offset::Offset(hour_ago + time)).unwrap();
         let found = consumer.offsets_for_times(asked, PATIENCE).unwrap();
         assert_eq!(found.elements()[0].offset(), expected, "time {time}");
     }
