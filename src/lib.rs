@@ -1,6 +1,10 @@
 //! fairlead: an event-sourced stream processor for on-call, topic migration and build caches on Kafka.
 
 #[cfg(feature = "runtime")]
+pub mod app;
+#[cfg(feature = "runtime")]
+pub mod cli;
+#[cfg(feature = "runtime")]
 pub mod clock;
 pub mod codec;
 #[cfg(feature = "runtime")]
@@ -13,4 +17,5 @@ pub mod operator;
 pub mod record;
 #[cfg(feature = "runtime")]
 pub mod runtime;
+pub mod sink;
 pub mod topology;

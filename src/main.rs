@@ -1,3 +1,10 @@
-//! The command line of fairlead: parse arguments, wire, exit code; no logic.
+//! Parses arguments, calls the command, sets the exit code. No logic.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use fairlead::cli::Cli;
+
+fn main() -> ExitCode {
+    Cli::parse().run()
+}

@@ -6,6 +6,8 @@
 pub mod avro;
 pub mod compat;
 pub mod envelope;
+#[cfg(feature = "runtime")]
+pub mod registry;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

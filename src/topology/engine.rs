@@ -300,7 +300,8 @@ fn decode<'a>(
     Ok((fact, key))
 }
 
-fn reason(error: &codec::Error) -> Reason {
+/// Why a value could not be read, for its dead letter.
+pub fn reason(error: &codec::Error) -> Reason {
     match error {
         codec::Error::Envelope(_) => Reason::NoEnvelope,
         codec::Error::UnknownSchema(_) | codec::Error::NotRegistered(_) | codec::Error::Schema { .. } => {

@@ -12,4 +12,6 @@ mod ingest_formats;
 mod kafka_log;
 #[cfg(feature = "runtime")]
 mod registry;
+#[cfg(feature = "runtime")]
+mod slack;
 mod tidy;

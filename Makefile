@@ -1,0 +1,40 @@
+# What a person does with this repository; `make` alone tells. Everything is built with the one release profile,
+# so that RocksDB and librdkafka are compiled once for all of it.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test check clean
+
+help:
+	@echo 'make demo           a recorded night: alerts and deploys in, Slack threads out; everything embedded'
+	@echo 'make demo KEEP=1    ... and stays up, for your own alerts'
+	@echo 'make demo KAFKA=1   ... on a real Apache Kafka, which is downloaded once'
+	@echo 'make test           every test, those on a real Apache Kafka included'
+	@echo 'make check          format, clippy, licences, repository rules, tests of the pure half: a minute once built'
+	@echo 'make clean          removes all that was built; the next build compiles RocksDB again'
+
+demo:
+	@.ci/install build $(if $(KAFKA),kafka)
+	cargo build --release
+ifdef KAFKA
+	data=$$(mktemp -d); trap "tests/kafka/stop.sh $$data; rm -rf $$data" EXIT; \
+	bootstrap=$$(tests/kafka/start.sh $$data); \
+	target/release/fairlead demo $(if $(KEEP),--keep) --kafka $$bootstrap
+else
+	target/release/fairlead demo $(if $(KEEP),--keep)
+endif
+
+test:
+	@.ci/install build kafka test
+	cargo test --release
+
+check:
+	@.ci/install build test check
+	cargo fmt --check
+	cargo clippy --release --all-targets -- -D warnings
+	cargo clippy --release --all-targets --no-default-features -- -D warnings
+	.ci/deny
+	cargo test --release --no-default-features
+
+clean:
+	cargo clean

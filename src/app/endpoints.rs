@@ -1,0 +1,118 @@
+//! Settings with their secrets looked up: addresses, credentials, and the configurations of the edges.
+//!
+//! The one place that reads the environment and secret files. What it finds is never logged.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+
+use super::Embedded;
+use super::schemas::Registered;
+use crate::clock::Clock;
+use crate::ingest::Rules;
+use crate::ingest::access::Access;
+use crate::ingest::send::Sending;
+use crate::ingest::server::{Capacity, IngestConfig};
+use crate::log::client::Connection;
+use crate::record::Topic;
+use crate::sink::slack::{SlackSinkConfig, Token};
+use crate::topology::plan::Topology;
+use crate::topology::settings::Settings;
+use crate::topology::template::{Reference, Template};
+
+pub struct Endpoints {
+    pub connection: Connection,
+    pub registry_url: String,
+    /// Name and password.
+    pub registry_login: Option<(String, String)>,
+    pub instance: String,
+    settings: Settings,
+}
+
+impl Endpoints {
+    pub fn resolve(settings: &Settings, embedded: Option<&Embedded>) -> Result<Self> {
+        let bootstrap_servers = match &settings.kafka.bootstrap_servers {
+            Some(template) => resolve(template, "kafka.bootstrap_servers")?,
+            None => embedded.map(Embedded::bootstrap_servers).ok_or_else(|| anyhow!("no Kafka serves"))?,
+        };
+        let mut connection = Connection::new(&bootstrap_servers);
+        for (name, template) in &settings.kafka.properties {
+            let value = resolve(template, &format!("kafka.properties.{name}"))?;
+            connection.properties.insert(name.clone(), value);
+        }
+        let registry_url = match &settings.registry.url {
+            Some(template) => resolve(template, "registry.url")?,
+            None => embedded.and_then(Embedded::registry_url).ok_or_else(|| anyhow!("no registry serves"))?,
+        };
+        let registry_login = match (&settings.registry.username, &settings.registry.password) {
+            (Some(name), Some(password)) => {
+                Some((resolve(name, "registry.username")?, resolve(password, "registry.password")?))
+            }
+            _ => None,
+        };
+        let instance = resolve(&settings.engine.instance, "engine.instance")?;
+        Ok(Self { connection, registry_url, registry_login, instance, settings: settings.clone() })
+    }
+
+    /// `None` if the topology has no `slack` section.
+    pub fn slack_sink(
+        &self,
+        topology: &Topology,
+        registered: &Registered,
+        clock: &Clock,
+    ) -> Result<Option<SlackSinkConfig>> {
+        let Some(slack) = &self.settings.slack else { return Ok(None) };
+        let token = slack.token.as_ref().ok_or_else(|| {
+            anyhow!("slack.token is missing; write `token: ${{env:SLACK_TOKEN}}` in the topology's slack section")
+        })?;
+        let base_url = slack.url.as_ref().map(|url| resolve(url, "slack.url")).transpose()?;
+        Ok(Some(SlackSinkConfig {
+            connection: self.connection.clone(),
+            application: topology.names.application().to_owned(),
+            instance: self.instance.clone(),
+            actions: Topic::from(&*slack.actions.value),
+            outcomes: Topic::from(&*slack.outcomes.value),
+            dead_letters: topology.names.dead_letters(),
+            dead_letter_format: registered.dead_letter.clone(),
+            base_url: base_url.unwrap_or_else(|| SlackSinkConfig::BASE_URL.to_owned()),
+            token: Token(resolve(token, "slack.token")?),
+            call_timeout: SlackSinkConfig::CALL_TIMEOUT,
+            settle: SlackSinkConfig::SETTLE,
+            clock: clock.clone(),
+        }))
+    }
+
+    /// `None` if the topology has no `ingest` section.
+    pub fn ingest(&self, clock: &Clock) -> Result<Option<IngestConfig>> {
+        let Some(ingest) = &self.settings.ingest else { return Ok(None) };
+        let access = match &ingest.token {
+            Some(token) => Access::from_text(&resolve(token, "ingest.token")?, "ingest.token")?,
+            None => Access::Open,
+        };
+        let listen = self.settings.http.listen.parse().context("http.listen")?;
+        Ok(Some(IngestConfig {
+            listen,
+            access,
+            sending: Sending {
+                connection: self.connection.clone(),
+                alerts: Topic::from(&*ingest.alerts.value),
+                deploys: Topic::from(&*ingest.deploys.value),
+                timeout: Duration::from_secs(10),
+            },
+            rules: Rules::default(),
+            capacity: Capacity::default(),
+            clock: clock.clone(),
+        }))
+    }
+}
+
+fn resolve(template: &Template, option: &str) -> Result<String> {
+    let found = template.resolve(|reference| match reference {
+        Reference::Env(name) => std::env::var(name).map_err(|_| anyhow!("the environment has no {name}; set it")),
+        Reference::File(path) => {
+            let text = std::fs::read_to_string(path).with_context(|| format!("{path} cannot be read"))?;
+            Ok(text.trim_end().to_owned())
+        }
+    });
+    found.with_context(|| option.to_owned())
+}

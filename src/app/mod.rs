@@ -1,0 +1,181 @@
+//! The composition: what a topology declares, started in the order in which each part needs the one before.
+//!
+//! ```text
+//! (embedded broker, registry) ─► schemas registered ─► topics ─► workers ─► Slack sink ─► HTTP
+//! ```
+//! Stopped in the opposite order: first nothing new comes in, then what is there is committed. No decisions are here.
+
+mod embedded;
+mod endpoints;
+mod schemas;
+pub mod source;
+mod topics;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+
+pub use embedded::Embedded;
+pub use endpoints::Endpoints;
+
+use crate::clock::Clock;
+use crate::codec::Formats;
+use crate::ingest::{Ingest, Readiness};
+use crate::log::admin::ensure_topics;
+use crate::log::client::Connection;
+use crate::log::kafka::{Identity, KafkaLog, KafkaReader};
+use crate::log::{Log, Reader};
+use crate::runtime::{self, Program, Stores};
+use crate::sink::slack::SlackSink;
+use crate::topology::plan::Topology;
+
+use schemas::Registered;
+
+/// What a start may set that is not in the topology files.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub clock: Clock,
+    /// Where the embedded broker and registry keep their data, if they serve.
+    pub embedded_dir: PathBuf,
+}
+
+/// Everything that runs. Dropped without [`App::stop`] it ends unordered, as a crash would: nothing is lost by that.
+pub struct App {
+    ingest: Option<Ingest>,
+    slack: Option<SlackSink>,
+    workers: Arc<runtime::Handle>,
+    embedded: Option<Embedded>,
+    connection: Connection,
+    formats: Formats,
+}
+
+impl App {
+    /// Starts all that the topology declares; on an error what had been started is stopped again.
+    pub async fn start(topology: Topology, options: Options) -> Result<Self> {
+        let settings = topology.settings.clone();
+        let embedded = Embedded::start_if_needed(&settings, &options.embedded_dir).await?;
+        let endpoints = Endpoints::resolve(&settings, embedded.as_ref())?;
+        let registered = schemas::register(&topology, &endpoints).await?;
+        let created = ensure_topics(&endpoints.connection, &topics::plans(&topology)).await?;
+        if !created.is_empty() {
+            tracing::info!(topics = created.join(", "), "topics created");
+        }
+        let metrics = prometheus::Registry::new();
+        let workers = start_workers(&topology, &endpoints, &registered, &options, &metrics)?;
+        let slack = match endpoints.slack_sink(&topology, &registered, &options.clock)? {
+            Some(config) => {
+                let sink = SlackSink::start(config, registered.formats.clone(), &metrics);
+                Some(sink.context("the Slack sink cannot be started")?)
+            }
+            None => None,
+        };
+        let workers = Arc::new(workers);
+        let ingest = match endpoints.ingest(&options.clock)? {
+            Some(config) => {
+                let watched = Arc::downgrade(&workers);
+                let ready = move || readiness(&watched);
+                let formats = Arc::new(registered.formats.clone());
+                let started = Ingest::start(config, formats, metrics.clone(), ready).await;
+                Some(started.context("the HTTP server cannot be started")?)
+            }
+            None => None,
+        };
+        let (connection, formats) = (endpoints.connection, registered.formats);
+        Ok(Self { ingest, slack, workers, embedded, connection, formats })
+    }
+
+    /// Where HTTP listens.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.ingest.as_ref().map(Ingest::addr)
+    }
+
+    /// How its Kafka is reached.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// The schemas it writes with.
+    pub fn formats(&self) -> &Formats {
+        &self.formats
+    }
+
+    pub fn ready(&self) -> bool {
+        self.workers.ready()
+    }
+
+    /// A part has ended although nobody stopped it; [`App::stop`] tells why.
+    pub fn failed(&self) -> bool {
+        self.workers.failed() || self.slack.as_ref().is_some_and(|slack| !slack.is_running())
+    }
+
+    /// Nothing new is taken in, what was is committed, the group is left.
+    pub async fn stop(self) -> Result<()> {
+        if let Some(ingest) = self.ingest {
+            ingest.stop().await;
+        }
+        let (workers, slack) = (self.workers, self.slack);
+        let ended = tokio::task::spawn_blocking(move || {
+            // The HTTP server, which only watches, is gone.
+            let workers = Arc::into_inner(workers).ok_or_else(|| anyhow!("the workers are still watched"))?;
+            let workers = workers.stop().map_err(anyhow::Error::from);
+            let slack = slack.map_or(Ok(()), |slack| slack.stop().map_err(anyhow::Error::from));
+            workers.and(slack)
+        });
+        let ended = ended.await.map_err(|error| anyhow!("stopping failed: {error}"))?;
+        if let Some(embedded) = self.embedded {
+            embedded.stop();
+        }
+        ended
+    }
+}
+
+fn start_workers(
+    topology: &Topology,
+    endpoints: &Endpoints,
+    registered: &Registered,
+    options: &Options,
+    metrics: &prometheus::Registry,
+) -> Result<runtime::Handle> {
+    let engine = &topology.settings.engine;
+    let (states, journal) = (registered.states.clone(), registered.journal.clone());
+    let program = Arc::new(Program::new(topology, states, journal, registered.dead_letter.clone()));
+    let sources = program.inputs();
+    let dir = engine.state_dir.join(topology.names.application());
+    let memory = usize::try_from(engine.memory_bytes_max).unwrap_or(usize::MAX);
+    let shared = runtime::Shared {
+        program,
+        config: runtime::Config {
+            commit_interval: Duration::from_millis(engine.commit_interval_ms.into()),
+            batch_bytes_max: usize::try_from(engine.batch_bytes_max).unwrap_or(usize::MAX),
+            ..runtime::Config::default()
+        },
+        clock: options.clock.clone(),
+        stores: Arc::new(Stores::open(&dir, memory)?),
+        formats: registered.formats.clone(),
+        schema_source: registered.source.clone(),
+        metrics: Arc::new(runtime::Metrics::register(metrics)?),
+    };
+    let (names, connection, instance) =
+        (topology.names.clone(), endpoints.connection.clone(), endpoints.instance.clone());
+    let connect = move |worker: usize| {
+        let group = names.engine_group();
+        let transactional_id = names.transactional_id(&instance, worker);
+        let identity = Identity { group: group.clone(), transactional_id, instance_id: None };
+        let log = KafkaLog::join(&connection, &identity, &sources)?;
+        let reader = KafkaReader::new(&connection, &group)?;
+        Ok((Box::new(log) as Box<dyn Log>, Box::new(reader) as Box<dyn Reader>))
+    };
+    runtime::run(engine.workers.into(), &shared, Arc::new(connect)).context("no thread for a worker")
+}
+
+/// A server that outlives the workers for a moment is not ready.
+fn readiness(workers: &Weak<runtime::Handle>) -> Readiness {
+    match workers.upgrade() {
+        Some(workers) if workers.ready() => Readiness::Ready,
+        Some(workers) if workers.failed() => Readiness::NotReady("a worker has failed; the log says why".to_owned()),
+        _ => Readiness::NotReady("state is being restored or partitions are not assigned yet".to_owned()),
+    }
+}

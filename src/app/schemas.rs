@@ -1,0 +1,64 @@
+//! Registers every schema of a topology and fills the table of formats.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::runtime::Handle;
+
+use super::Endpoints;
+use crate::codec::registry::{self, RegistryClient};
+use crate::codec::{Format, Formats};
+use crate::runtime::{SchemaAnswer, SchemaSource};
+use crate::topology::plan::{Content, StateFormats, Topology};
+
+/// How long a registry may take to come up before the start is given up.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// All that is needed to read and write what the topology declares.
+pub struct Registered {
+    pub formats: Formats,
+    pub states: StateFormats,
+    pub journal: Format,
+    pub dead_letter: Format,
+    /// Asks for writers' schemas that are met later. Called from threads outside the async runtime.
+    pub source: SchemaSource,
+}
+
+pub async fn register(topology: &Topology, endpoints: &Endpoints) -> Result<Registered> {
+    let login = endpoints.registry_login.as_ref().map(|(name, password)| (name.as_str(), password.as_str()));
+    let client = RegistryClient::new(&endpoints.registry_url, login, PATIENCE)?;
+    let (mut formats, mut states) = (Formats::default(), StateFormats::default());
+    let (mut journal, mut dead_letter) = (None, None);
+    for subject in topology.subjects() {
+        let id = client.register(&subject.name, subject.schema_json).await?;
+        let format = Format::new(id, subject.schema_json)?;
+        match subject.content {
+            Content::Fact(kind) => formats.write_fact_with(kind, format),
+            Content::Changelog(operator) => {
+                formats.learn(id, subject.schema_json)?;
+                states.0.insert(operator, format);
+            }
+            Content::Journal => journal = Some(format),
+            Content::DeadLetters => dead_letter = Some(format),
+        }
+    }
+    Ok(Registered {
+        formats,
+        states,
+        journal: journal.context("the topology has no journal")?,
+        dead_letter: dead_letter.context("the topology has no dead letters")?,
+        source: source(client),
+    })
+}
+
+fn source(client: RegistryClient) -> SchemaSource {
+    let handle = Handle::current();
+    std::sync::Arc::new(move |id| match handle.block_on(client.schema(id)) {
+        Ok(Some(json)) => SchemaAnswer::Found(json),
+        Ok(None) => SchemaAnswer::NotFound,
+        Err(error @ (registry::Error::Unavailable { .. } | registry::Error::Configuration(_))) => {
+            SchemaAnswer::Unavailable(error.to_string())
+        }
+        Err(_) => SchemaAnswer::NotFound,
+    })
+}

@@ -1,0 +1,51 @@
+//! `fairlead run`: all that the topology declares, until it is told to stop.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::problems;
+use crate::app::{App, Options, source};
+use crate::clock::Clock;
+
+#[derive(Args)]
+pub struct Run {
+    /// Directory of the topology's files
+    #[arg(long, default_value = "topology", env = "FAIRLEAD_TOPOLOGY")]
+    topology: PathBuf,
+    /// Where the embedded broker and registry keep their data, if the topology names no cluster
+    #[arg(long, default_value = "data", env = "FAIRLEAD_DATA")]
+    data: PathBuf,
+}
+
+impl Run {
+    pub async fn run(self) -> Result<()> {
+        let topology = problems::require(source::load(&self.topology)?)?;
+        let app = App::start(topology, Options { clock: Clock::wall(), embedded_dir: self.data }).await?;
+        if let Some(address) = app.address() {
+            tracing::info!(%address, "fairlead runs");
+        }
+        let failed = until_stopped(&app).await?;
+        tracing::info!("stopping: what was read is committed first");
+        app.stop().await?;
+        if failed {
+            bail!("a part ended by itself; the log says why");
+        }
+        Ok(())
+    }
+}
+
+/// Waits for a signal; true if a part failed before one came.
+pub async fn until_stopped(app: &App) -> Result<bool> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(false),
+            _ = interrupt.recv() => return Ok(false),
+            () = tokio::time::sleep(Duration::from_millis(500)) => if app.failed() { return Ok(true) },
+        }
+    }
+}

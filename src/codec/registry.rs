@@ -1,0 +1,152 @@
+//! The schema registry, asked through `schema_registry_converter`.
+//!
+//! Before a schema is registered, *our* checker holds it against every version of its subject (BACKWARD_TRANSITIVE): a
+//! registry may be set to a laxer level, and a state or a fact that cannot be read back is found now or at night. A registry
+//! that does not answer is asked again for a bounded time. Credentials are never logged.
+
+use std::time::Duration;
+
+use schema_registry_converter::async_impl::schema_registry::{
+    self, SrSettings, get_all_subjects, get_all_versions, get_schema_by_id, get_schema_by_subject_and_version,
+};
+use schema_registry_converter::error::SRCError;
+use schema_registry_converter::schema_registry_common::{SchemaType, SuppliedSchema};
+use thiserror::Error;
+use tokio::time::Instant;
+
+use super::SchemaId;
+use super::compat::{self, Existing, Level};
+
+const CALL: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(500);
+
+#[derive(Debug, Error)]
+pub enum Error {
+    #[error("the registry's address or credentials are of no use: {0}")]
+    Configuration(String),
+    #[error("the registry at {url} does not answer: {error}; is it running, is the address right?")]
+    Unavailable { url: String, error: String },
+    #[error("subject {subject}: {error}")]
+    Refused { subject: String, error: String },
+    #[error(
+        "subject {subject}: the schema cannot follow what is registered:\n{conflicts}\ngive new fields a default, or write to a new topic"
+    )]
+    Incompatible { subject: String, conflicts: String },
+}
+
+/// A client of one registry.
+#[derive(Clone)]
+pub struct RegistryClient {
+    url: String,
+    settings: SrSettings,
+    /// How long a registry that does not answer is asked again.
+    patience: Duration,
+}
+
+impl RegistryClient {
+    /// `login` is a name and a password.
+    pub fn new(url: &str, login: Option<(&str, &str)>, patience: Duration) -> Result<Self, Error> {
+        let mut builder = SrSettings::new_builder(url.to_owned());
+        builder.set_timeout(CALL);
+        if let Some((name, password)) = login {
+            builder.set_basic_authorization(name, Some(password));
+        }
+        let settings = builder.build().map_err(|error| Error::Configuration(error.error))?;
+        Ok(Self { url: url.to_owned(), settings, patience })
+    }
+
+    /// Registers the schema, or finds it registered; refuses one that cannot read what the subject's versions wrote.
+    pub async fn register(&self, subject: &str, schema_json: &str) -> Result<SchemaId, Error> {
+        let existing = self.versions(subject).await?;
+        let conflicts =
+            conflicts(schema_json, &existing).map_err(|error| Error::Refused { subject: subject.to_owned(), error })?;
+        if !conflicts.is_empty() {
+            return Err(Error::Incompatible { subject: subject.to_owned(), conflicts: conflicts.join("\n") });
+        }
+        let registered = self
+            .patiently(async || {
+                let supplied = SuppliedSchema::new(None, SchemaType::Avro, schema_json.to_owned());
+                schema_registry::post_schema(&self.settings, subject.to_owned(), supplied).await
+            })
+            .await;
+        let registered = registered.map_err(|error| self.refused(subject, &error))?;
+        Ok(SchemaId(registered.id))
+    }
+
+    /// A writer's schema; `None` if the registry does not know the id. Asks once.
+    pub async fn schema(&self, id: SchemaId) -> Result<Option<String>, Error> {
+        match get_schema_by_id(id.0, &self.settings).await {
+            Ok(found) => Ok(Some(found.schema)),
+            Err(error) if error.retriable => {
+                Err(Error::Unavailable { url: self.url.clone(), error: error.to_string() })
+            }
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Every version of the subject and its schema; none if there is no such subject.
+    async fn versions(&self, subject: &str) -> Result<Vec<(u32, String)>, Error> {
+        let subjects = self.patiently(async || get_all_subjects(&self.settings).await).await;
+        let subjects = subjects.map_err(|error| self.refused(subject, &error))?;
+        if !subjects.iter().any(|known| known == subject) {
+            return Ok(Vec::new());
+        }
+        let numbers = self.patiently(async || get_all_versions(&self.settings, subject.to_owned()).await).await;
+        let mut versions = Vec::new();
+        for number in numbers.map_err(|error| self.refused(subject, &error))? {
+            let found = self
+                .patiently(async || get_schema_by_subject_and_version(&self.settings, subject, Some(number)).await)
+                .await;
+            versions.push((number, found.map_err(|error| self.refused(subject, &error))?.schema));
+        }
+        Ok(versions)
+    }
+
+    async fn patiently<T>(&self, call: impl AsyncFn() -> Result<T, SRCError>) -> Result<T, SRCError> {
+        let until = Instant::now() + self.patience;
+        loop {
+            match call().await {
+                Err(error) if error.retriable && Instant::now() < until => {
+                    tracing::warn!(url = self.url, %error, "the registry does not answer yet");
+                    tokio::time::sleep(PAUSE).await;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    fn refused(&self, subject: &str, error: &SRCError) -> Error {
+        if error.retriable {
+            Error::Unavailable { url: self.url.clone(), error: error.to_string() }
+        } else {
+            Error::Refused { subject: subject.to_owned(), error: error.to_string() }
+        }
+    }
+}
+
+/// What of the existing versions the new schema could not read, one line each.
+fn conflicts(new: &str, existing: &[(u32, String)]) -> Result<Vec<String>, String> {
+    let parse = |json: &str| apache_avro::Schema::parse_str(json).map_err(|error| error.to_string());
+    let new = parse(new)?;
+    let parsed = existing.iter().map(|(version, json)| Ok((*version, parse(json)?)));
+    let parsed = parsed.collect::<Result<Vec<_>, String>>()?;
+    let existing: Vec<_> = parsed.iter().map(|(version, schema)| Existing { version: *version, schema }).collect();
+    Ok(compat::conflicts(Level::BackwardTransitive, &new, &existing).iter().map(ToString::to_string).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_without_a_default_cannot_follow_and_one_with_it_can() {
+        let record = |fields: &str| format!(r#"{{"type":"record","name":"R","fields":[{fields}]}}"#);
+        let old = record(r#"{"name":"a","type":"string"}"#);
+        let grown = record(r#"{"name":"a","type":"string"},{"name":"b","type":"int","default":0}"#);
+        let broken = record(r#"{"name":"a","type":"string"},{"name":"b","type":"int"}"#);
+        assert_eq!(conflicts(&grown, &[(1, old.clone())]), Ok(vec![]));
+        let told = conflicts(&broken, &[(1, old), (2, grown)]).unwrap();
+        assert_eq!(told.len(), 1, "version 2 has the field, version 1 has not: {told:?}");
+        assert!(told[0].contains('b'), "{told:?}");
+    }
+}

@@ -1,0 +1,457 @@
+//! The workspace as a state machine: a call and the time in, an answer out.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::message::{Channel, Message, Ts};
+use super::{methods, pace, render};
+
+/// One call of a method, wherever its arguments came from.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    pub token: Option<&'a str>,
+    pub method: &'a str,
+    pub arguments: &'a Map<String, Value>,
+}
+
+/// What the caller gets to see.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    Answer {
+        status: u16,
+        retry_after_s: Option<i64>,
+        body: Value,
+    },
+    /// The connection is closed without an answer.
+    Drop,
+    /// Nothing, for as long as the caller cares to wait.
+    Hang,
+}
+
+impl Reply {
+    fn ok(body: Value) -> Self {
+        Reply::Answer { status: 200, retry_after_s: None, body }
+    }
+
+    fn error(code: &str) -> Self {
+        Self::ok(json!({"ok": false, "error": code}))
+    }
+}
+
+/// What goes wrong with one call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "fault", rename_all = "snake_case")]
+pub enum Fault {
+    /// The call takes effect, then the connection is closed.
+    Drop,
+    /// The call takes effect, then the answer is 500.
+    Fail,
+    /// The connection is closed; the call takes effect later.
+    Late { delay_ms: i64 },
+    /// No effect: 429.
+    RateLimit { retry_after_s: i64 },
+    /// No effect and no answer.
+    Freeze,
+    /// No effect: this error code.
+    Refuse { code: String },
+}
+
+/// What a test may do to the workspace behind the caller's back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "control", rename_all = "snake_case")]
+pub enum Control {
+    /// The next `times` calls of the method meet the fault; faults of one method are met in the order they were armed.
+    Arm { method: String, times: u32, fault: Fault },
+    /// Removes every root message of a channel, but not the replies.
+    DeleteRoots { channel: String },
+    /// A person writes.
+    Say { channel: String, text: String },
+}
+
+/// What happened in a channel, in order; the newest ten thousand are kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    pub at_ms: i64,
+    pub kind: EventKind,
+    pub channel: String,
+    pub ts: Ts,
+    pub text: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    Posted,
+    Changed,
+    Deleted,
+}
+
+#[derive(Debug)]
+struct LateCall {
+    due_ms: i64,
+    method: String,
+    arguments: Map<String, Value>,
+}
+
+#[derive(Debug)]
+pub struct Workspace {
+    token: String,
+    pub(super) bot_id: String,
+    pub(super) channels: BTreeMap<String, Channel>,
+    last_ts: Ts,
+    events: VecDeque<Event>,
+    paces: pace::Paces,
+    faults: VecDeque<(String, u32, Fault)>,
+    late: Vec<LateCall>,
+}
+
+impl Workspace {
+    const EVENTS_MAX: usize = 10_000;
+
+    /// Channels by name (without `#`); their ids are `C` and a number counted in the order given.
+    pub fn new(token: &str, channels: &[&str]) -> Self {
+        let channels = (1..).zip(channels).map(|(number, name)| {
+            let name = (*name).to_owned();
+            (format!("C{number:08}"), Channel { name, messages: BTreeMap::new() })
+        });
+        Self {
+            token: token.to_owned(),
+            bot_id: "B0FAIRLEAD".to_owned(),
+            channels: channels.collect(),
+            last_ts: Ts::default(),
+            events: VecDeque::new(),
+            paces: pace::Paces::default(),
+            faults: VecDeque::new(),
+            late: Vec::new(),
+        }
+    }
+
+    pub fn serve(&mut self, request: Request<'_>, now_ms: i64) -> Reply {
+        self.catch_up(now_ms);
+        match request.token {
+            None => return Reply::error("not_authed"),
+            Some(token) if token != self.token => return Reply::error("invalid_auth"),
+            Some(_) => {}
+        }
+        let fault = self.next_fault(request.method);
+        if let Some(Fault::RateLimit { retry_after_s }) = fault {
+            return rate_limited(retry_after_s);
+        }
+        if let Err(wait_ms) = self.take_pace(&request, now_ms) {
+            return match wait_ms {
+                Some(wait_ms) => rate_limited((wait_ms + 999) / 1_000),
+                None => Reply::error("unknown_method"),
+            };
+        }
+        match fault {
+            None | Some(Fault::RateLimit { .. }) => Reply::ok(self.call(request.method, request.arguments, now_ms)),
+            Some(Fault::Drop) => {
+                self.call(request.method, request.arguments, now_ms);
+                Reply::Drop
+            }
+            Some(Fault::Fail) => {
+                self.call(request.method, request.arguments, now_ms);
+                Reply::Answer { status: 500, retry_after_s: None, body: Value::Null }
+            }
+            Some(Fault::Late { delay_ms }) => {
+                let (method, arguments) = (request.method.to_owned(), request.arguments.clone());
+                self.late.push(LateCall { due_ms: now_ms + delay_ms, method, arguments });
+                Reply::Drop
+            }
+            Some(Fault::Freeze) => Reply::Hang,
+            Some(Fault::Refuse { code }) => Reply::error(&code),
+        }
+    }
+
+    pub fn control(&mut self, control: Control, now_ms: i64) -> Result<(), String> {
+        self.catch_up(now_ms);
+        match control {
+            Control::Arm { method, times, fault } => self.faults.push_back((method, times, fault)),
+            Control::DeleteRoots { channel } => {
+                let id = self.channel_id(&channel).ok_or("no such channel")?;
+                let roots: Vec<_> = self.channels[&id].roots().map(|(ts, _)| ts).collect();
+                roots.into_iter().for_each(|ts| self.remove(&id, ts, now_ms));
+            }
+            Control::Say { channel, text } => {
+                let id = self.channel_id(&channel).ok_or("no such channel")?;
+                let (blocks, reactions) = (Vec::new(), Vec::new());
+                let spoken =
+                    Message { bot_id: None, text, blocks, metadata: None, thread: None, edited: None, reactions };
+                self.post(&id, spoken, now_ms);
+            }
+        }
+        Ok(())
+    }
+
+    /// Every thread of every channel as text: what a person would see.
+    pub fn threads(&mut self, now_ms: i64) -> String {
+        self.catch_up(now_ms);
+        render::channels(self.channels.values())
+    }
+
+    /// The messages of a channel, replies included, oldest first.
+    pub fn messages(&mut self, channel: &str, now_ms: i64) -> Vec<(Ts, Message)> {
+        self.catch_up(now_ms);
+        let id = self.channel_id(channel);
+        let channel = id.and_then(|id| self.channels.get(&id));
+        channel.into_iter().flat_map(|found| found.messages.iter().map(|(ts, m)| (*ts, m.clone()))).collect()
+    }
+
+    pub fn events(&self) -> impl Iterator<Item = &Event> {
+        self.events.iter()
+    }
+
+    /// Late calls take effect when their time has come, in the order of their times.
+    fn catch_up(&mut self, now_ms: i64) {
+        let (mut due, waiting): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.late).into_iter().partition(|call| call.due_ms <= now_ms);
+        self.late = waiting;
+        due.sort_by_key(|call| call.due_ms);
+        for call in due {
+            self.call(&call.method, &call.arguments, call.due_ms);
+        }
+    }
+
+    fn next_fault(&mut self, method: &str) -> Option<Fault> {
+        let index = self.faults.iter().position(|(armed, ..)| armed == method)?;
+        let (_, times, fault) = self.faults.get_mut(index)?;
+        let fault = fault.clone();
+        *times = times.saturating_sub(1);
+        if *times == 0 {
+            self.faults.remove(index);
+        }
+        Some(fault)
+    }
+
+    /// `Err(None)`: no such method.
+    fn take_pace(&mut self, request: &Request<'_>, now_ms: i64) -> Result<(), Option<i64>> {
+        let limit = pace::of_method(request.method).ok_or(None)?;
+        if request.method == "chat.postMessage"
+            && let Some(id) = request.arguments.get("channel").and_then(Value::as_str).and_then(|c| self.channel_id(c))
+        {
+            self.paces.take(&id, pace::POSTS_PER_CHANNEL, now_ms).map_err(Some)?;
+        }
+        self.paces.take(request.method, limit, now_ms).map_err(Some)
+    }
+
+    fn call(&mut self, method: &str, arguments: &Map<String, Value>, now_ms: i64) -> Value {
+        match methods::call(self, method, arguments, now_ms) {
+            Ok(mut body) => {
+                body["ok"] = json!(true);
+                body
+            }
+            Err(refused) => {
+                json!({"ok": false, "error": refused.code, "response_metadata": {"messages": [refused.why]}})
+            }
+        }
+    }
+
+    /// By id, `#name` or name.
+    pub(super) fn channel_id(&self, wanted: &str) -> Option<String> {
+        let name = wanted.strip_prefix('#').unwrap_or(wanted);
+        let found = self.channels.iter().find(|(id, channel)| *id == wanted || channel.name == name);
+        found.map(|(id, _)| id.clone())
+    }
+
+    pub(super) fn post(&mut self, channel_id: &str, message: Message, now_ms: i64) -> Ts {
+        let ts = self.next_ts(now_ms);
+        self.note(now_ms, EventKind::Posted, channel_id, ts, &message.text);
+        if let Some(channel) = self.channels.get_mut(channel_id) {
+            channel.add(ts, message);
+        }
+        ts
+    }
+
+    pub(super) fn remove(&mut self, channel_id: &str, ts: Ts, now_ms: i64) {
+        let Some(channel) = self.channels.get_mut(channel_id) else { return };
+        if let Some(gone) = channel.messages.remove(&ts) {
+            self.note(now_ms, EventKind::Deleted, channel_id, ts, &gone.text);
+        }
+    }
+
+    pub(super) fn next_ts(&mut self, now_ms: i64) -> Ts {
+        let now = u64::try_from(now_ms).unwrap_or_default() * 1_000;
+        self.last_ts = Ts(now.max(self.last_ts.0 + 1));
+        self.last_ts
+    }
+
+    pub(super) fn note(&mut self, at_ms: i64, kind: EventKind, channel: &str, ts: Ts, text: &str) {
+        if self.events.len() == Self::EVENTS_MAX {
+            self.events.pop_front();
+        }
+        self.events.push_back(Event { at_ms, kind, channel: channel.to_owned(), ts, text: text.to_owned() });
+    }
+}
+
+fn rate_limited(retry_after_s: i64) -> Reply {
+    let body = json!({"ok": false, "error": "ratelimited"});
+    Reply::Answer { status: 429, retry_after_s: Some(retry_after_s), body }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKEN: &str = "xoxb-test";
+
+    fn workspace() -> Workspace {
+        Workspace::new(TOKEN, &["oncall", "payments"])
+    }
+
+    fn serve(workspace: &mut Workspace, at: i64, method: &str, arguments: Value) -> Reply {
+        let Value::Object(arguments) = arguments else { panic!("arguments are an object") };
+        workspace.serve(Request { token: Some(TOKEN), method, arguments: &arguments }, at)
+    }
+
+    fn ask(workspace: &mut Workspace, at: i64, method: &str, arguments: Value) -> Value {
+        match serve(workspace, at, method, arguments) {
+            Reply::Answer { body, .. } => body,
+            other => panic!("no answer: {other:?}"),
+        }
+    }
+
+    fn metadata(id: &str) -> Value {
+        json!({"event_type": "fairlead_action", "event_payload": {"id": id}})
+    }
+
+    #[test]
+    fn a_token_is_asked_for() {
+        let mut workspace = workspace();
+        let arguments = Map::new();
+        let mut ask = |token| workspace.serve(Request { token, method: "auth.test", arguments: &arguments }, 0);
+        assert_eq!(ask(None), Reply::error("not_authed"));
+        assert_eq!(ask(Some("wrong")), Reply::error("invalid_auth"));
+        assert!(matches!(ask(Some(TOKEN)), Reply::Answer { status: 200, body, .. } if body["ok"] == true));
+    }
+
+    #[test]
+    fn posting_takes_names_updating_takes_ids_only() {
+        let mut workspace = workspace();
+        let posted = ask(&mut workspace, 5_000, "chat.postMessage", json!({"channel": "#oncall", "text": "a"}));
+        assert_eq!((&posted["channel"], &posted["ts"]), (&json!("C00000001"), &json!("5.000000")));
+        let mut update = |channel: &str, ts: &str| {
+            ask(&mut workspace, 6_000, "chat.update", json!({"channel": channel, "ts": ts, "text": "b"}))["error"]
+                .clone()
+        };
+        assert_eq!(update("#oncall", "5.000000"), "channel_not_found");
+        assert_eq!(update("C00000001", "9.000000"), "message_not_found");
+        assert_eq!(update("C00000002", "5.000000"), "message_not_found");
+        assert_eq!(update("C00000001", "5.000000"), Value::Null);
+    }
+
+    #[test]
+    fn another_ones_message_cannot_be_updated() {
+        let mut workspace = workspace();
+        workspace.control(Control::Say { channel: "oncall".into(), text: "hi".into() }, 1_000).unwrap();
+        let update = json!({"channel": "C00000001", "ts": "1.000000", "text": "b"});
+        assert_eq!(ask(&mut workspace, 2_000, "chat.update", update)["error"], "cant_update_message");
+    }
+
+    #[test]
+    fn text_alone_drops_blocks_and_metadata_stays_until_it_is_sent_empty() {
+        let mut workspace = workspace();
+        let blocks = json!([{"type": "divider"}]);
+        let post = json!({"channel": "oncall", "text": "a", "blocks": blocks, "metadata": metadata("x")});
+        ask(&mut workspace, 1_000, "chat.postMessage", post);
+        let mut update = |mut arguments: Value| {
+            arguments["channel"] = json!("C00000001");
+            arguments["ts"] = json!("1.000000");
+            ask(&mut workspace, 2_000, "chat.update", arguments)["message"].clone()
+        };
+        let kept = update(json!({"text": "b", "blocks": blocks}));
+        assert_eq!((&kept["blocks"], &kept["metadata"]), (&blocks, &metadata("x")));
+        let dropped = update(json!({"text": "c"}));
+        assert_eq!((&dropped["blocks"], &dropped["metadata"]), (&Value::Null, &metadata("x")));
+        assert!(dropped["edited"].is_object());
+        assert_eq!(update(json!({"text": "d", "metadata": {}}))["metadata"], Value::Null);
+    }
+
+    #[test]
+    fn a_reply_to_a_reply_is_refused_and_one_to_a_deleted_root_lands_at_top_level() {
+        let mut workspace = workspace();
+        let post = |thread: &str| json!({"channel": "oncall", "text": "r", "thread_ts": thread});
+        ask(&mut workspace, 1_000, "chat.postMessage", json!({"channel": "oncall", "text": "root"}));
+        let reply = ask(&mut workspace, 2_000, "chat.postMessage", post("1.000000"));
+        assert_eq!(reply["message"]["thread_ts"], "1.000000");
+        let refused = ask(&mut workspace, 3_000, "chat.postMessage", post("2.000000"));
+        assert_eq!(refused["error"], "cannot_reply_to_message");
+        workspace.control(Control::DeleteRoots { channel: "oncall".into() }, 4_000).unwrap();
+        let stray = ask(&mut workspace, 5_000, "chat.postMessage", post("1.000000"));
+        assert_eq!((&stray["ok"], &stray["message"]["thread_ts"]), (&json!(true), &Value::Null));
+    }
+
+    #[test]
+    fn history_pages_newest_first_without_replies_and_shows_metadata_only_when_asked() {
+        let mut workspace = workspace();
+        for second in 1..=5 {
+            let post = json!({"channel": "oncall", "text": second.to_string(), "metadata": metadata("m")});
+            ask(&mut workspace, second * 1_000, "chat.postMessage", post);
+        }
+        let reply = json!({"channel": "oncall", "text": "reply", "thread_ts": "5.000000"});
+        ask(&mut workspace, 6_000, "chat.postMessage", reply);
+        let mut texts = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let page = json!({"channel": "C00000001", "limit": "2", "oldest": "1.5", "cursor": cursor});
+            let page = ask(&mut workspace, 9_000, "conversations.history", page);
+            let messages = page["messages"].as_array().unwrap().clone();
+            assert!(messages.iter().all(|message| message["metadata"].is_null()));
+            texts.extend(messages.iter().map(|message| message["text"].as_str().unwrap().to_owned()));
+            cursor = page["response_metadata"]["next_cursor"].as_str().unwrap().to_owned();
+            if cursor.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(texts, ["5", "4", "3", "2"]);
+        let replies = json!({"channel": "C00000001", "ts": "5.000000", "include_all_metadata": "true"});
+        let replies = ask(&mut workspace, 9_000, "conversations.replies", replies);
+        let texts: Vec<_> = replies["messages"].as_array().unwrap().iter().map(|m| &m["text"]).collect();
+        assert_eq!(texts, ["5", "reply"]);
+        assert_eq!(replies["messages"][0]["metadata"], metadata("m"));
+    }
+
+    #[test]
+    fn a_sixth_post_at_once_in_a_channel_is_rate_limited_another_channel_is_not() {
+        let mut workspace = workspace();
+        let post = |workspace: &mut Workspace, channel: &str| {
+            serve(workspace, 0, "chat.postMessage", json!({"channel": channel, "text": "a"}))
+        };
+        let answers: Vec<_> = (0..6).map(|_| post(&mut workspace, "#oncall")).collect();
+        assert_eq!(answers[5], rate_limited(1));
+        assert!(answers[..5].iter().all(|answer| matches!(answer, Reply::Answer { status: 200, .. })));
+        assert!(matches!(post(&mut workspace, "#payments"), Reply::Answer { status: 200, .. }));
+    }
+
+    #[test]
+    fn faults_meet_their_method_in_order_and_say_whether_the_call_took_effect() {
+        let mut workspace = workspace();
+        let faults = [
+            Fault::Drop,
+            Fault::Fail,
+            Fault::Late { delay_ms: 5_000 },
+            Fault::RateLimit { retry_after_s: 9 },
+            Fault::Freeze,
+            Fault::Refuse { code: "internal_error".into() },
+        ];
+        for fault in faults {
+            let arm = Control::Arm { method: "chat.postMessage".into(), times: 1, fault };
+            workspace.control(arm, 0).unwrap();
+        }
+        let mut post = |at: i64| {
+            let reply =
+                serve(&mut workspace, at, "chat.postMessage", json!({"channel": "oncall", "text": at.to_string()}));
+            (reply, workspace.messages("oncall", at).len())
+        };
+        assert_eq!(post(1_000), (Reply::Drop, 1));
+        assert_eq!(post(2_000), (Reply::Answer { status: 500, retry_after_s: None, body: Value::Null }, 2));
+        assert_eq!(post(3_000), (Reply::Drop, 2));
+        assert_eq!(post(4_000), (rate_limited(9), 2));
+        assert_eq!(post(5_000), (Reply::Hang, 2));
+        assert_eq!(post(6_000), (Reply::error("internal_error"), 2));
+        // The late one arrived at 8,000, before this one.
+        assert_eq!(post(9_000).1, 4);
+        let texts: Vec<_> = workspace.messages("oncall", 9_000).into_iter().map(|(_, m)| m.text).collect();
+        assert_eq!(texts, ["1000", "2000", "3000", "9000"]);
+    }
+}

@@ -1,0 +1,3 @@
+//! From topics to the outside: what fairlead has decided is told where people are.
+
+pub mod slack;

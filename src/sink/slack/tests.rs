@@ -1,0 +1,445 @@
+//! The ledger against the stand-in's workspace, without HTTP, Kafka or a clock: every interleaving of faults and crashes
+//! that a test or proptest can think of.
+
+use proptest::prelude::*;
+use serde_json::{Map, Value};
+
+use super::call::{Answer, Call};
+use super::ledger::Ledger;
+use crate::embedded::slack::workspace::EventKind;
+use crate::embedded::slack::{Control, Fault, Reply, Request, Workspace};
+use crate::event::{Level, SlackAction, SlackActionKind, SlackOutcome, SlackStatus};
+use crate::record::{EventTime, Offset, Partition};
+
+const TOKEN: &str = "xoxb-test";
+const SETTLE_MS: i64 = 10_000;
+const TIMEOUT_MS: i64 = 8_000;
+const PARTITION: Partition = Partition(0);
+
+/// The sink's surroundings: what survives its death is outside of `ledger`.
+struct World {
+    workspace: Workspace,
+    ledger: Ledger,
+    actions: Vec<SlackAction>,
+    read: usize,
+    journal: Vec<SlackOutcome>,
+    committed: Offset,
+    now: EventTime,
+    /// How many steps are left until the sink is killed.
+    fuse: Option<u32>,
+}
+
+struct Killed;
+
+impl World {
+    fn new() -> Self {
+        let mut world = Self {
+            workspace: Workspace::new(TOKEN, &["oncall", "payments"]),
+            ledger: Ledger::new(SETTLE_MS),
+            actions: Vec::new(),
+            read: 0,
+            journal: Vec::new(),
+            committed: Offset(0),
+            now: EventTime(1_700_000_000_000),
+            fuse: None,
+        };
+        world.restart();
+        world
+    }
+
+    fn restart(&mut self) {
+        self.ledger = Ledger::new(SETTLE_MS);
+        self.ledger.open(PARTITION, self.committed);
+        self.journal.iter().for_each(|outcome| self.ledger.restore(PARTITION, outcome));
+        self.read = usize::try_from(self.committed.0).unwrap();
+    }
+
+    fn arm(&mut self, method: &str, fault: Fault) {
+        self.workspace.control(Control::Arm { method: method.into(), times: 1, fault }, self.now.0).unwrap();
+    }
+
+    /// A point at which the process may die.
+    fn step(&mut self) -> Result<(), Killed> {
+        match &mut self.fuse {
+            Some(0) => {
+                self.fuse = None;
+                Err(Killed)
+            }
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn take_in(&mut self) -> Result<(), Killed> {
+        while self.read < self.actions.len() {
+            let offset = Offset(i64::try_from(self.read).unwrap());
+            let superseded = self.ledger.accept(PARTITION, offset, self.actions[self.read].clone(), self.now);
+            self.read += 1;
+            self.journal.extend(superseded);
+        }
+        self.committed = self.ledger.committable(PARTITION).unwrap();
+        self.step()
+    }
+
+    fn run_until_killed(&mut self) -> Result<(), Killed> {
+        for _ in 0..10_000 {
+            self.take_in()?;
+            let Some(work) = self.ledger.next(self.now) else {
+                match self.ledger.wake_at(self.now) {
+                    Some(at) => self.now = at.max(self.now.plus_ms(1)),
+                    None => return Ok(()),
+                }
+                continue;
+            };
+            self.step()?;
+            self.journal.extend(work.intent.clone());
+            self.step()?;
+            let answer = self.make(&work.call);
+            self.step()?;
+            let outcome = self.ledger.answered(&work, answer, self.now);
+            self.journal.extend(outcome);
+            self.committed = self.ledger.committable(PARTITION).unwrap();
+            self.step()?;
+        }
+        panic!("the sink does not come to rest");
+    }
+
+    fn run(&mut self) {
+        while self.run_until_killed().is_err() {
+            self.restart();
+        }
+    }
+
+    fn make(&mut self, call: &Call) -> Answer {
+        let arguments: Map<String, Value> = match call.body() {
+            Some(Value::Object(body)) => body,
+            _ => call.query().into_iter().map(|(name, value)| (name.to_owned(), Value::String(value))).collect(),
+        };
+        let request = Request { token: Some(TOKEN), method: call.method().name(), arguments: &arguments };
+        self.now = self.now.plus_ms(50);
+        match self.workspace.serve(request, self.now.0) {
+            Reply::Answer { status, retry_after_s, body } => {
+                call.answer(status, retry_after_s, body.to_string().as_bytes())
+            }
+            Reply::Drop => Answer::Unknown("reset".into()),
+            Reply::Hang => {
+                self.now = self.now.plus_ms(TIMEOUT_MS);
+                Answer::Unknown("timeout".into())
+            }
+        }
+    }
+
+    fn tell(&mut self, kind: SlackActionKind, version: i32) -> usize {
+        self.tell_of("inc", kind, version, false)
+    }
+
+    fn tell_of(&mut self, incident: &str, kind: SlackActionKind, version: i32, terminal: bool) -> usize {
+        let spelled = match kind {
+            SlackActionKind::PostRoot | SlackActionKind::UpdateRoot => "root",
+            SlackActionKind::Reply => "reply",
+        };
+        self.actions.push(SlackAction {
+            id: format!("{incident}/{version}/{kind:?}"),
+            incident_id: incident.into(),
+            version,
+            kind,
+            channel: "#oncall".into(),
+            level: Level::High,
+            text: format!("{incident} {spelled} {version}"),
+            blocks: r#"[{"type":"divider"}]"#.into(),
+            terminal,
+            created_at_ms: self.now.0,
+        });
+        self.actions.len() - 1
+    }
+
+    fn statuses(&self, action: usize) -> Vec<SlackStatus> {
+        let id = &self.actions[action].id;
+        self.journal.iter().filter(|outcome| outcome.action_id == *id).map(|outcome| outcome.status).collect()
+    }
+
+    /// What stands at top level in the channel, and how many replies each has.
+    fn roots(&mut self) -> Vec<(String, usize)> {
+        let messages = self.workspace.messages("oncall", self.now.0);
+        let roots = messages.iter().filter(|(_, message)| message.thread.is_none());
+        roots
+            .map(|(ts, root)| {
+                let replies = messages.iter().filter(|(_, message)| message.thread == Some(*ts)).count();
+                (root.text.clone(), replies)
+            })
+            .collect()
+    }
+
+    fn posted(&mut self, text: &str) -> usize {
+        self.workspace.events().filter(|event| event.kind == EventKind::Posted && event.text == text).count()
+    }
+}
+
+use SlackActionKind::{PostRoot, Reply as InThread, UpdateRoot};
+use SlackStatus::{Done, Intended, Rejected, Superseded, Unknown};
+
+fn refuse(code: &str) -> Fault {
+    Fault::Refuse { code: code.into() }
+}
+
+#[test]
+fn a_root_its_replies_and_its_last_state() {
+    let mut world = World::new();
+    let root = world.tell(PostRoot, 1);
+    world.run();
+    let reply = world.tell(InThread, 2);
+    let end = world.tell_of("inc", UpdateRoot, 2, true);
+    world.run();
+    assert_eq!(world.roots(), [("inc root 2".to_owned(), 1)]);
+    for action in [root, reply, end] {
+        assert_eq!(world.statuses(action), [Intended, Done]);
+    }
+    assert_eq!(world.committed, Offset(3));
+}
+
+#[test]
+fn waiting_updates_are_coalesced_but_no_post_and_no_terminal_state_is_dropped() {
+    let mut world = World::new();
+    let root = world.tell(PostRoot, 1);
+    let dropped = [world.tell(UpdateRoot, 2), world.tell(UpdateRoot, 3)];
+    let end = world.tell_of("inc", UpdateRoot, 4, true);
+    let dropped_too = world.tell(UpdateRoot, 5);
+    let last = world.tell(UpdateRoot, 6);
+    world.run();
+    assert_eq!(world.roots(), [("inc root 6".to_owned(), 0)]);
+    for action in [dropped[0], dropped[1], dropped_too] {
+        assert_eq!(world.statuses(action), [Superseded]);
+    }
+    for action in [root, end, last] {
+        assert_eq!(world.statuses(action), [Intended, Done]);
+    }
+    assert_eq!(world.committed, Offset(6));
+}
+
+#[test]
+fn a_lost_answer_is_looked_up_and_not_posted_again() {
+    for fault in [Fault::Drop, Fault::Fail, Fault::Late { delay_ms: 7_000 }] {
+        let mut world = World::new();
+        world.arm("chat.postMessage", fault.clone());
+        let root = world.tell(PostRoot, 1);
+        let reply = world.tell(InThread, 2);
+        world.arm("chat.postMessage", fault);
+        world.run();
+        assert_eq!(world.roots(), [("inc root 1".to_owned(), 1)]);
+        assert_eq!((world.statuses(root), world.statuses(reply)), (vec![Intended, Done], vec![Intended, Done]));
+    }
+}
+
+#[test]
+fn what_two_look_ups_do_not_find_is_posted_again() {
+    let mut world = World::new();
+    world.arm("chat.postMessage", refuse("internal_error"));
+    let root = world.tell(PostRoot, 1);
+    let started = world.now;
+    world.run();
+    assert_eq!(world.roots(), [("inc root 1".to_owned(), 0)]);
+    assert_eq!(world.statuses(root), [Intended, Intended, Done]);
+    assert!(world.now.since_ms(started) >= 2 * SETTLE_MS);
+}
+
+#[test]
+fn where_nothing_can_be_looked_up_unknown_is_recorded_and_nothing_repeated() {
+    let mut world = World::new();
+    world.arm("chat.postMessage", Fault::Drop);
+    world.arm("conversations.list", refuse("missing_scope"));
+    let root = world.tell(PostRoot, 1);
+    world.run();
+    assert_eq!(world.statuses(root), [Intended, Unknown]);
+    assert_eq!(world.posted("inc root 1"), 1);
+    assert!(world.journal.last().unwrap().error.as_ref().unwrap().contains("missing_scope"));
+    assert_eq!(world.committed, Offset(1));
+}
+
+#[test]
+fn a_lost_update_is_repeated_and_a_newer_one_waits_for_it() {
+    let mut world = World::new();
+    world.tell(PostRoot, 1);
+    world.run();
+    world.arm("chat.update", Fault::Late { delay_ms: 5_000 });
+    world.tell(UpdateRoot, 2);
+    // Killed right after the call; the newer rendering is there when the sink comes back.
+    world.fuse = Some(3);
+    assert!(world.run_until_killed().is_err());
+    world.tell(UpdateRoot, 3);
+    world.restart();
+    world.run();
+    world.now = world.now.plus_ms(60_000);
+    assert_eq!(world.roots(), [("inc root 3".to_owned(), 0)]);
+}
+
+#[test]
+fn a_deleted_root_is_replaced_on_update() {
+    let mut world = World::new();
+    world.tell(PostRoot, 1);
+    world.run();
+    world.workspace.control(Control::DeleteRoots { channel: "oncall".into() }, world.now.0).unwrap();
+    let update = world.tell(UpdateRoot, 2);
+    world.run();
+    world.tell(InThread, 3);
+    world.run();
+    assert_eq!(world.roots(), [("inc root 2".to_owned(), 1)]);
+    assert_eq!(world.statuses(update), [Intended, Intended, Done]);
+}
+
+#[test]
+fn a_reply_whose_root_was_deleted_becomes_the_root_and_shows_the_incident_again() {
+    let mut world = World::new();
+    world.tell(PostRoot, 1);
+    world.tell_of("inc", UpdateRoot, 2, true);
+    world.run();
+    world.workspace.control(Control::DeleteRoots { channel: "oncall".into() }, world.now.0).unwrap();
+    let reply = world.tell(InThread, 3);
+    world.run();
+    assert_eq!(world.roots(), [("inc root 2".to_owned(), 0)]);
+    assert_eq!((world.posted("inc reply 3"), world.statuses(reply)), (1, vec![Intended, Done]));
+}
+
+#[test]
+fn a_refused_token_holds_everything_back_and_loses_nothing() {
+    let mut world = World::new();
+    (0..4).for_each(|_| world.arm("chat.postMessage", refuse("token_expired")));
+    let root = world.tell(PostRoot, 1);
+    world.run();
+    assert_eq!(world.statuses(root), [Intended, Done]);
+    assert_eq!(world.posted("inc root 1"), 1);
+}
+
+#[test]
+fn refused_blocks_fall_back_to_text_and_a_refused_message_is_recorded() {
+    let mut world = World::new();
+    world.arm("chat.postMessage", refuse("invalid_blocks"));
+    let root = world.tell(PostRoot, 1);
+    world.run();
+    assert_eq!(world.statuses(root), [Intended, Done]);
+    world.arm("chat.postMessage", refuse("is_archived"));
+    let reply = world.tell(InThread, 2);
+    world.run();
+    assert_eq!(world.statuses(reply), [Intended, Rejected]);
+    assert_eq!(world.committed, Offset(2));
+}
+
+#[test]
+fn critical_roots_go_first_then_terminal_states_then_replies_then_updates() {
+    let mut world = World::new();
+    world.tell_of("a", PostRoot, 1, false);
+    world.tell_of("b", PostRoot, 1, false);
+    world.run();
+    world.tell_of("a", UpdateRoot, 2, false);
+    world.tell_of("a", InThread, 2, false);
+    world.tell_of("c", PostRoot, 1, false);
+    world.tell_of("b", UpdateRoot, 2, true);
+    let critical = world.tell_of("d", PostRoot, 1, false);
+    world.actions[critical].level = Level::Critical;
+    world.run();
+    let told: Vec<_> = world.workspace.events().skip(2).map(|event| event.text.clone()).collect();
+    // All at the same moment, but for posts: the channel lets three through at once, then one a second.
+    let place = |text: &str| told.iter().position(|told| told == text).unwrap();
+    assert_eq!(place("d root 1"), 0);
+    assert!(place("b root 2") < place("a reply 2"));
+    assert!(place("c root 1") < place("a reply 2"));
+}
+
+#[test]
+fn an_action_that_comes_twice_is_told_once() {
+    let mut world = World::new();
+    world.tell(PostRoot, 1);
+    world.tell(InThread, 2);
+    world.tell(InThread, 2);
+    world.run();
+    world.tell(PostRoot, 1);
+    world.tell(InThread, 2);
+    world.run();
+    assert_eq!(world.roots(), [("inc root 1".to_owned(), 1)]);
+    assert_eq!(world.committed, Offset(5));
+}
+
+fn faults() -> impl Strategy<Value = (&'static str, Fault)> {
+    let method = prop_oneof![
+        4 => Just("chat.postMessage"),
+        3 => Just("chat.update"),
+        1 => Just("conversations.history"),
+        1 => Just("conversations.replies"),
+        1 => Just("conversations.list"),
+    ];
+    let fault = prop_oneof![
+        Just(Fault::Drop),
+        Just(Fault::Fail),
+        (1..9_000i64).prop_map(|delay_ms| Fault::Late { delay_ms }),
+        (1..30i64).prop_map(|retry_after_s| Fault::RateLimit { retry_after_s }),
+        Just(Fault::Freeze),
+        Just(refuse("internal_error")),
+        Just(refuse("invalid_auth")),
+    ];
+    (method, fault)
+}
+
+/// Per incident: how many versions, and which of them have a reply.
+fn incidents() -> impl Strategy<Value = Vec<Vec<bool>>> {
+    proptest::collection::vec(proptest::collection::vec(any::<bool>(), 1..5), 1..4)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    /// Whatever fails and wherever the process dies: one root per incident that shows the last state, every reply once
+    /// and in its thread, and no action without an outcome.
+    #[test]
+    fn one_root_with_the_last_state_and_each_reply_once(
+        incidents in incidents(),
+        faults in proptest::collection::vec(faults(), 0..8),
+        fuses in proptest::collection::vec(0..40u32, 0..6),
+        spread in 0..3i64,
+    ) {
+        let mut world = World::new();
+        faults.into_iter().for_each(|(method, fault)| world.arm(method, fault));
+        let longest = incidents.iter().map(Vec::len).max().unwrap();
+        let mut fuses = fuses.into_iter();
+        for version in 1..=longest {
+            for (number, versions) in incidents.iter().enumerate().filter(|(_, versions)| version <= versions.len()) {
+                let (name, version_told) = (format!("i{number}"), i32::try_from(version).unwrap());
+                let kind = if version == 1 { PostRoot } else { UpdateRoot };
+                world.tell_of(&name, kind, version_told, version == versions.len());
+                if version > 1 && versions[version - 1] {
+                    world.tell_of(&name, InThread, version_told, false);
+                }
+            }
+            // How much of it comes while the sink is still busy differs.
+            if spread > 0 && version % usize::try_from(spread).unwrap() == 0 {
+                world.fuse = fuses.next();
+                world.run();
+            }
+        }
+        for fuse in fuses {
+            world.fuse = Some(fuse);
+            if world.run_until_killed().is_err() {
+                world.restart();
+            }
+        }
+        world.fuse = None;
+        world.run();
+        world.now = world.now.plus_ms(600_000);
+
+        let mut expected: Vec<_> = incidents.iter().enumerate().map(|(number, versions)| {
+            let replies = versions.iter().skip(1).filter(|reply| **reply).count();
+            (format!("i{number} root {}", versions.len()), replies)
+        }).collect();
+        let mut roots = world.roots();
+        expected.sort();
+        roots.sort();
+        prop_assert_eq!(roots, expected);
+        for action in 0..world.actions.len() {
+            let last = world.statuses(action).last().copied();
+            prop_assert!(matches!(last, Some(Done | Superseded)), "{}: {:?}", world.actions[action].id, last);
+        }
+        prop_assert_eq!(world.committed, Offset(i64::try_from(world.actions.len()).unwrap()));
+        prop_assert_eq!(world.ledger.waiting(), 0);
+    }
+}
