@@ -29,7 +29,7 @@ mod pace;
 mod records;
 #[cfg(feature = "runtime")]
 mod start;
-#[cfg(test)]
+#[cfg(all(test, feature = "runtime"))]
 mod tests;
 mod thread;
 mod window;
