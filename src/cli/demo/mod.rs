@@ -77,6 +77,8 @@ impl Demo {
             println!("The threads as text: curl -s {}", slack.base_url().replace("/api/", "/threads"));
             until_stopped(&app).await?;
         }
+        // It is a client of the broker that is stopped next.
+        drop(watch);
         app.stop().await
     }
 

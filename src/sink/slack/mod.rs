@@ -29,7 +29,8 @@ mod pace;
 mod records;
 #[cfg(feature = "runtime")]
 mod start;
-#[cfg(all(test, feature = "runtime"))]
+#[cfg(test)]
+#[cfg(feature = "runtime")]
 mod tests;
 mod thread;
 mod window;
