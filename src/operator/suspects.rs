@@ -249,7 +249,7 @@ impl Suspects {
     }
 
     fn suspects(&self, state: &State, incident: &Incident, onset_at_ms: i64, deploys: &[KnownDeploy]) -> Vec<Suspect> {
-        let question = Question { id: &incident.id, environment: incident.environment.as_deref(), onset_at_ms };
+        let question = Question { environment: incident.environment.as_deref(), onset_at_ms };
         self.rank(question, Evidence { deploys, incidents: &state.incidents })
     }
 

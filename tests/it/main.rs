@@ -10,6 +10,7 @@ mod ingest;
 mod ingest_formats;
 #[cfg(feature = "runtime")]
 mod kafka_log;
+mod night;
 #[cfg(feature = "runtime")]
 mod registry;
 #[cfg(feature = "runtime")]

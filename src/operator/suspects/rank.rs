@@ -20,7 +20,6 @@ use crate::event::{DeployKind, DeployOutcome, Suspect};
 /// Whose causes are looked for.
 #[derive(Clone, Copy)]
 pub struct Question<'a> {
-    pub id: &'a str,
     pub environment: Option<&'a str>,
     pub onset_at_ms: i64,
 }
@@ -80,7 +79,7 @@ impl Suspects {
         // What went to another environment says nothing about health in this one.
         let peers = candidates.iter().copied().filter(|other| other.environment == deploy.environment);
         let (before, after): (Vec<_>, Vec<_>) = peers.partition(|other| precedes(other, deploy));
-        let healthy = |pair: &[&KnownDeploy]| self.healthy_between(pair[0], pair[1], question, evidence);
+        let healthy = |pair: &[&KnownDeploy]| self.healthy_between(pair[0], pair[1], evidence);
         match after.get(1) {
             Some(next) if healthy(&[deploy, next]) => {
                 let span = span(next.starts_at_ms.saturating_sub(deploy.effective_at_ms()));
@@ -112,18 +111,17 @@ impl Suspects {
     }
 
     /// Whether the service went `healthy_after_secs` without an incident between one change and the next.
-    fn healthy_between(
-        &self,
-        one: &KnownDeploy,
-        next: &KnownDeploy,
-        question: Question<'_>,
-        evidence: Evidence<'_>,
-    ) -> bool {
+    fn healthy_between(&self, one: &KnownDeploy, next: &KnownDeploy, evidence: Evidence<'_>) -> bool {
         let (from, to) = (one.effective_at_ms(), next.starts_at_ms);
         let troubled = |incident: &KnownIncident| {
-            let began = incident.onset_at_ms <= to;
+            // A reopened one was troubled before, too.
+            let began = incident.onset_at_ms.min(incident.snapshot.opened_at_ms) <= to;
             let over = incident.snapshot.resolved_at_ms.is_some_and(|resolved| resolved < from);
-            incident.snapshot.id != question.id && began && !over
+            let elsewhere = match (&incident.snapshot.environment, &one.environment) {
+                (Some(troubled), Some(changed)) => troubled != changed,
+                _ => false,
+            };
+            began && !over && !elsewhere
         };
         to.saturating_sub(from) >= i64::from(self.healthy_after_secs) * 1_000
             && !evidence.incidents.iter().any(troubled)
