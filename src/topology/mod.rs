@@ -7,6 +7,7 @@
 pub mod catalog;
 pub mod compile;
 pub mod dead_letter;
+pub mod driver;
 pub mod engine;
 pub mod graph;
 pub mod journal;

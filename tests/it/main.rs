@@ -16,3 +16,4 @@ mod registry;
 #[cfg(feature = "runtime")]
 mod slack;
 mod tidy;
+mod topologies;

@@ -1,0 +1,50 @@
+//! A task's store in memory: states and the index of their deadlines.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::engine::{StageIndex, StateError, StateView, Timer};
+use super::super::stage::{Key, StateChange};
+use crate::record::EventTime;
+
+#[derive(Debug, Default, PartialEq)]
+pub struct MemoryView {
+    states: BTreeMap<(StageIndex, Key), Vec<u8>>,
+    timers: BTreeSet<Timer>,
+}
+
+impl MemoryView {
+    pub fn apply(&mut self, stage: StageIndex, change: StateChange) {
+        let StateChange { key, state, deadline_before, deadline } = change;
+        if let Some(before) = deadline_before {
+            self.timers.remove(&(before, stage, key.clone()));
+        }
+        self.put(stage, key, state, deadline);
+    }
+
+    /// Puts back what a changelog holds; a later record of the key takes the place of an earlier one.
+    pub fn put(&mut self, stage: StageIndex, key: Key, state: Option<Vec<u8>>, deadline: Option<EventTime>) {
+        self.timers.extend(deadline.map(|deadline| (deadline, stage, key.clone())));
+        match state {
+            Some(state) => self.states.insert((stage, key), state),
+            None => self.states.remove(&(stage, key)),
+        };
+    }
+
+    pub fn first_timer(&self) -> Option<EventTime> {
+        self.timers.first().map(|(deadline, ..)| *deadline)
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.states.iter().map(|((_, key), state)| key.len() + state.len()).sum()
+    }
+}
+
+impl StateView for MemoryView {
+    fn get_many(&self, keys: &[(StageIndex, Key)]) -> Result<Vec<Option<Vec<u8>>>, StateError> {
+        Ok(keys.iter().map(|key| self.states.get(key).cloned()).collect())
+    }
+
+    fn due(&self, until: EventTime) -> Result<Vec<Timer>, StateError> {
+        Ok(self.timers.iter().take_while(|(deadline, ..)| *deadline <= until).cloned().collect())
+    }
+}
