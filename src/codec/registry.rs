@@ -4,13 +4,14 @@
 //! registry may be set to a laxer level, and a state or a fact that cannot be read back is found now or at night. A registry
 //! that does not answer is asked again for a bounded time. Credentials are never logged.
 
+use std::error::Error as _;
 use std::time::Duration;
 
 use schema_registry_converter::async_impl::schema_registry::{
     self, SrSettings, get_all_subjects, get_all_versions, get_schema_by_id, get_schema_by_subject_and_version,
 };
 use schema_registry_converter::error::SRCError;
-use schema_registry_converter::schema_registry_common::{SchemaType, SuppliedSchema};
+use schema_registry_converter::schema_registry_common::{RawError, SchemaType, SuppliedSchema};
 use thiserror::Error;
 use tokio::time::Instant;
 
@@ -19,6 +20,8 @@ use super::compat::{self, Existing, Level};
 
 const CALL: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(500);
+/// Confluent's code for an id that the registry does not know.
+const SCHEMA_NOT_FOUND: u32 = 40403;
 
 #[derive(Debug, Error)]
 pub enum Error {
@@ -73,14 +76,13 @@ impl RegistryClient {
         Ok(SchemaId(registered.id))
     }
 
-    /// A writer's schema; `None` if the registry does not know the id. Asks once.
+    /// A writer's schema; `None` only if the registry says that it does not know the id. Any other refusal (a lost
+    /// permission, an inner error, a wrong path) passes or is mended, and is no fault of the record. Asks once.
     pub async fn schema(&self, id: SchemaId) -> Result<Option<String>, Error> {
         match get_schema_by_id(id.0, &self.settings).await {
             Ok(found) => Ok(Some(found.schema)),
-            Err(error) if error.retriable => {
-                Err(Error::Unavailable { url: self.url.clone(), error: error.to_string() })
-            }
-            Err(_) => Ok(None),
+            Err(error) if code(&error) == Some(SCHEMA_NOT_FOUND) => Ok(None),
+            Err(error) => Err(Error::Unavailable { url: self.url.clone(), error: error.to_string() }),
         }
     }
 
@@ -122,6 +124,11 @@ impl RegistryClient {
             Error::Refused { subject: subject.to_owned(), error: error.to_string() }
         }
     }
+}
+
+/// The registry's own error code, if it was the registry that refused.
+fn code(error: &SRCError) -> Option<u32> {
+    error.source()?.downcast_ref::<RawError>().map(|raw| raw.error_code)
 }
 
 /// What of the existing versions the new schema could not read, one line each.

@@ -14,6 +14,8 @@ mod night;
 #[cfg(feature = "runtime")]
 mod registry;
 #[cfg(feature = "runtime")]
+mod registry_client;
+#[cfg(feature = "runtime")]
 mod slack;
 mod tidy;
 mod topologies;
