@@ -20,7 +20,7 @@ pub struct Embedded {
 
 impl Embedded {
     /// Starts what the settings leave to it, or nothing.
-    pub async fn start_if_needed(settings: &Settings, dir: &Path) -> Result<Option<Self>> {
+    pub fn start_if_needed(settings: &Settings, dir: &Path) -> Result<Option<Self>> {
         let needs_broker = settings.kafka.bootstrap_servers.is_none();
         let needs_registry = settings.registry.url.is_none();
         if !needs_broker && !needs_registry {

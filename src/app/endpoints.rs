@@ -1,6 +1,6 @@
 //! Settings with their secrets looked up: addresses, credentials, and the configurations of the edges.
 //!
-//! The one place that reads the environment and secret files. What it finds is never logged.
+//! The one place that looks secrets up, in the environment or in files. What it finds is never logged.
 
 use std::time::Duration;
 
@@ -63,7 +63,7 @@ impl Endpoints {
     ) -> Result<Option<SlackSinkConfig>> {
         let Some(slack) = &self.settings.slack else { return Ok(None) };
         let token = slack.token.as_ref().ok_or_else(|| {
-            anyhow!("slack.token is missing; write `token: ${{env:SLACK_TOKEN}}` in the topology's slack section")
+            anyhow!("slack.token is missing; write `token: ${{env:SLACK_BOT_TOKEN}}` in the topology's slack section")
         })?;
         let base_url = slack.url.as_ref().map(|url| resolve(url, "slack.url")).transpose()?;
         Ok(Some(SlackSinkConfig {

@@ -53,10 +53,10 @@ pub struct App {
 }
 
 impl App {
-    /// Starts all that the topology declares; on an error what had been started is stopped again.
+    /// Starts all that the topology declares. After an error the process is to end: workers that were started still run.
     pub async fn start(topology: Topology, options: Options) -> Result<Self> {
         let settings = topology.settings.clone();
-        let embedded = Embedded::start_if_needed(&settings, &options.embedded_dir).await?;
+        let embedded = Embedded::start_if_needed(&settings, &options.embedded_dir)?;
         let endpoints = Endpoints::resolve(&settings, embedded.as_ref())?;
         let registered = schemas::register(&topology, &endpoints).await?;
         let created = ensure_topics(&endpoints.connection, &topics::plans(&topology)).await?;

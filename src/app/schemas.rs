@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use tokio::runtime::Handle;
 
 use super::Endpoints;
-use crate::codec::registry::{self, RegistryClient};
+use crate::codec::registry::RegistryClient;
 use crate::codec::{Format, Formats};
 use crate::runtime::{SchemaAnswer, SchemaSource};
 use crate::topology::plan::{Content, StateFormats, Topology};
@@ -56,9 +56,7 @@ fn source(client: RegistryClient) -> SchemaSource {
     std::sync::Arc::new(move |id| match handle.block_on(client.schema(id)) {
         Ok(Some(json)) => SchemaAnswer::Found(json),
         Ok(None) => SchemaAnswer::NotFound,
-        Err(error @ (registry::Error::Unavailable { .. } | registry::Error::Configuration(_))) => {
-            SchemaAnswer::Unavailable(error.to_string())
-        }
-        Err(_) => SchemaAnswer::NotFound,
+        // Whatever else it says, it did not say that there is no such schema: the records wait.
+        Err(error) => SchemaAnswer::Unavailable(error.to_string()),
     })
 }

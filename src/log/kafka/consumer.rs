@@ -207,13 +207,17 @@ impl Member {
 
     pub fn pause(&mut self, partitions: &[TopicPartition]) -> Result<(), Error> {
         self.set_paused(partitions, true);
-        self.consumer.pause(&list(&self.current(partitions))?).map_err(unavailable)
+        let current = list(&self.current(partitions))?;
+        self.consumer.pause(&current).map_err(unavailable)?;
+        each(&current)
     }
 
     pub fn resume(&mut self, partitions: &[TopicPartition]) -> Result<(), Error> {
         self.set_paused(partitions, false);
         let current = self.current(partitions);
-        self.consumer.resume(&list(&current)?).map_err(unavailable)?;
+        let asked = list(&current)?;
+        self.consumer.resume(&asked).map_err(unavailable)?;
+        each(&asked)?;
         self.seek(&current)
     }
 
@@ -223,7 +227,7 @@ impl Member {
                 (position.next, position.at_end) = (*next, false);
             }
         }
-        self.consumer.seek_partitions(list(starts)?, CALL).map(drop).map_err(unavailable)
+        each(&self.consumer.seek_partitions(list(starts)?, CALL).map_err(unavailable)?)
     }
 
     fn set_paused(&mut self, partitions: &[TopicPartition], paused: bool) {
@@ -245,6 +249,8 @@ impl Member {
             asked.add_partition(partition.topic.as_str(), partition.partition.0);
         }
         let answer = self.consumer.committed_offsets(asked, CALL).map_err(unavailable)?;
+        // An offset that could not be read is not one that was never committed: that would read everything again.
+        each(&answer)?;
         let find = |partition: &TopicPartition| {
             let found = answer.find_partition(partition.topic.as_str(), partition.partition.0)?;
             match found.offset() {
@@ -348,6 +354,11 @@ fn partitions(list: &TopicPartitionList) -> Vec<TopicPartition> {
         TopicPartition::new(&Topic::from(element.topic()), Partition(element.partition()))
     };
     list.elements().into_iter().map(one).collect()
+}
+
+/// librdkafka answers a call on many partitions with success, and with each partition's own error in the list.
+fn each(list: &TopicPartitionList) -> Result<(), Error> {
+    list.elements().iter().try_for_each(|element| element.error()).map_err(unavailable)
 }
 
 pub fn list(starts: &[(TopicPartition, Offset)]) -> Result<TopicPartitionList, Error> {
