@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check clean
+.PHONY: help demo test check bench clean
 
 help:
 	@echo 'make demo           a recorded night: alerts and deploys in, Slack threads out; everything embedded'
@@ -11,6 +11,7 @@ help:
 	@echo 'make demo KAFKA=1   ... on a real Apache Kafka, which is downloaded once'
 	@echo 'make test           every test, those on a real Apache Kafka included'
 	@echo 'make check          format, clippy, licences, repository rules, tests of the pure half: a minute once built'
+	@echo 'make bench          a backlog of two million records on a real Apache Kafka: throughput, latency, memory, restore'
 	@echo 'make clean          removes all that was built; the next build compiles RocksDB again'
 
 demo:
@@ -35,6 +36,10 @@ check:
 	cargo clippy --release --all-targets --no-default-features -- -D warnings
 	.ci/deny
 	cargo test --release --no-default-features
+
+bench:
+	@.ci/install build kafka
+	cargo bench --bench backlog -- $(BENCH)
 
 clean:
 	cargo clean

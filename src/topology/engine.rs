@@ -16,7 +16,7 @@ use thiserror::Error;
 
 use super::dead_letter::{DeadLetter, Reason};
 use super::journal::{HEADER, JournalPosition};
-use super::stage::{Emission, Key, Stage, StateChange};
+use super::stage::{Emission, Key, Stage, StateChange, Step};
 use crate::codec::{self, Formats};
 use crate::event::{Fact, FactKind};
 use crate::operator::Port;
@@ -110,9 +110,12 @@ impl SubTopology {
         formats: &Formats,
     ) -> Result<Effects, Error> {
         batch.sort();
-        let timers = self.prefetch(batch, moment, view, formats)?;
+        let last = batch.iter().map(|record| record.timestamp).max();
+        let until = last.max(moment.tick.then_some(EventTime(moment.position.acted_at_ms)));
+        let until = until.unwrap_or(EventTime(i64::MIN));
+        let timers = self.prefetch(batch, until, view, formats)?;
         let header = journal_header(&moment.position);
-        let mut run = Run { topology: self, formats, header, timers, effects: Effects::default() };
+        let mut run = Run { topology: self, formats, header, until, timers, effects: Effects::default() };
         for record in batch.iter() {
             run.fire_until(record.timestamp)?;
             match decode(&record, &run.topology.sources, formats) {
@@ -145,17 +148,12 @@ impl SubTopology {
     fn prefetch(
         &mut self,
         batch: &Batch,
-        moment: &Moment,
+        until: EventTime,
         view: &dyn StateView,
         formats: &Formats,
     ) -> Result<BTreeSet<Timer>, Error> {
-        let last_record = batch.iter().map(|record| record.timestamp).max();
-        let tick = moment.tick.then_some(EventTime(moment.position.acted_at_ms));
-        let timers: BTreeSet<Timer> = match last_record.max(tick) {
-            Some(until) => view.due(until)?.into_iter().collect(),
-            None => BTreeSet::new(),
-        };
-        let mut wanted = BTreeSet::new();
+        let timers: BTreeSet<Timer> = view.due(until)?.into_iter().collect();
+        let mut wanted = Vec::new();
         for (_, stage, key) in &timers {
             self.want(*stage, key, &mut wanted);
         }
@@ -164,7 +162,8 @@ impl SubTopology {
                 source.stages.iter().for_each(|stage| self.want(*stage, key, &mut wanted));
             }
         }
-        let wanted: Vec<_> = wanted.into_iter().collect();
+        wanted.sort_unstable();
+        wanted.dedup();
         let stored = view.get_many(&wanted)?;
         for ((index, key), stored) in wanted.iter().zip(stored) {
             let stage = &mut self.nodes[*index].stage;
@@ -175,10 +174,10 @@ impl SubTopology {
     }
 
     /// Notes the key at this stage and at all that can be reached from it.
-    fn want(&self, stage: StageIndex, key: &[u8], wanted: &mut BTreeSet<(StageIndex, Key)>) {
+    fn want(&self, stage: StageIndex, key: &[u8], wanted: &mut Vec<(StageIndex, Key)>) {
         let node = &self.nodes[stage];
         if !node.stage.holds(key) {
-            wanted.insert((stage, key.to_vec()));
+            wanted.push((stage, key.to_vec()));
         }
         for route in node.routes.values().flatten() {
             if let Route::Stage(next) = route {
@@ -193,57 +192,60 @@ struct Run<'a> {
     topology: &'a mut SubTopology,
     formats: &'a Formats,
     header: Header,
-    /// Deadlines of held keys, as they are now, and the stored ones within this batch.
+    /// No deadline after this is fired within the batch.
+    until: EventTime,
+    /// Deadlines up to `until`: the stored ones, and those of held keys as they are now.
     timers: BTreeSet<Timer>,
     effects: Effects,
 }
 
 impl Run<'_> {
     fn take(&mut self, record: &Record<'_>, fact: Fact<'_>, key: &[u8]) -> Result<(), Error> {
-        let stages = self.topology.sources.get(record.topic).map(|source| source.stages.clone()).unwrap_or_default();
-        if let [stage] = stages[..] {
-            return self.step(stage, key, fact, record.timestamp);
+        let stages = self.topology.sources.get(record.topic).map(|source| &source.stages[..]).unwrap_or_default();
+        match *stages {
+            [] => Ok(()),
+            [stage] => self.step(stage, key, fact, record.timestamp),
+            _ => {
+                stages.to_vec().into_iter().try_for_each(|stage| self.step(stage, key, fact.clone(), record.timestamp))
+            }
         }
-        stages.into_iter().try_for_each(|stage| self.step(stage, key, fact.clone(), record.timestamp))
     }
 
     fn step(&mut self, stage: StageIndex, key: &[u8], fact: Fact<'_>, at: EventTime) -> Result<(), Error> {
-        let before = self.topology.nodes[stage].stage.deadline(key);
-        let emissions = self.topology.nodes[stage].stage.step(key, fact, at);
-        self.move_timer(stage, key, before);
+        let Step { emissions, deadline_before, deadline } = self.topology.nodes[stage].stage.step(key, fact, at);
+        self.move_timer(stage, key, deadline_before, deadline);
         self.route(stage, key, emissions, at)
     }
 
     /// Fires deadlines up to and including `until`, each with its own time, in their order.
     fn fire_until(&mut self, until: EventTime) -> Result<(), Error> {
-        while let Some((deadline, stage, key)) = self.timers.first().cloned() {
-            if deadline > until {
+        while let Some((due, stage, key)) = self.timers.pop_first() {
+            if due > until {
+                self.timers.insert((due, stage, key));
                 break;
             }
-            self.timers.pop_first();
             let at_stage = &mut self.topology.nodes[stage].stage;
-            if at_stage.deadline(&key) != Some(deadline) {
+            if at_stage.deadline(&key) != Some(due) {
                 continue; // moved by a record of this batch
             }
-            let emissions = at_stage.due(&key, deadline);
-            if at_stage.deadline(&key).is_some_and(|next| next <= deadline) {
-                return Err(Error::StuckDeadline { stage: at_stage.name().to_owned(), deadline });
+            let Step { emissions, deadline, .. } = at_stage.due(&key, due);
+            if deadline.is_some_and(|next| next <= due) {
+                return Err(Error::StuckDeadline { stage: at_stage.name().to_owned(), deadline: due });
             }
-            self.move_timer(stage, &key, None);
-            self.route(stage, &key, emissions, deadline)?;
+            self.move_timer(stage, &key, None, deadline);
+            self.route(stage, &key, emissions, due)?;
         }
         Ok(())
     }
 
-    fn move_timer(&mut self, stage: StageIndex, key: &[u8], before: Option<EventTime>) {
-        let now = self.topology.nodes[stage].stage.deadline(key);
+    fn move_timer(&mut self, stage: StageIndex, key: &[u8], before: Option<EventTime>, now: Option<EventTime>) {
         if now == before {
             return;
         }
-        if let Some(before) = before {
+        if let Some(before) = before.filter(|before| *before <= self.until) {
             self.timers.remove(&(before, stage, key.to_vec()));
         }
-        if let Some(now) = now {
+        if let Some(now) = now.filter(|now| *now <= self.until) {
             self.timers.insert((now, stage, key.to_vec()));
         }
     }
@@ -251,11 +253,16 @@ impl Run<'_> {
     fn route(&mut self, stage: StageIndex, key: &[u8], emissions: Vec<Emission>, at: EventTime) -> Result<(), Error> {
         for Emission { port, fact } in emissions {
             *self.effects.emissions.entry((stage, port)).or_default() += 1;
-            let routes = self.topology.nodes[stage].routes.get(port).cloned().unwrap_or_default();
-            for route in routes {
-                match route {
-                    Route::Topic(topic) => self.output(stage, topic, &fact, at)?,
-                    Route::Stage(next) => self.step(next, key, fact.clone(), at)?,
+            let mut fact = Some(fact);
+            let count = self.topology.nodes[stage].routes.get(port).map_or(0, Vec::len);
+            for index in 0..count {
+                let route = self.topology.nodes[stage].routes[port][index].clone();
+                // Only who is not the last needs a copy.
+                let fact = if index + 1 == count { fact.take() } else { fact.clone() };
+                match (route, fact) {
+                    (Route::Topic(topic), Some(fact)) => self.output(stage, topic, &fact, at)?,
+                    (Route::Stage(next), Some(fact)) => self.step(next, key, fact, at)?,
+                    (_, None) => {}
                 }
             }
         }

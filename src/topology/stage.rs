@@ -4,7 +4,9 @@
 //! left, and its state is encoded once per commit. States stay for the next batch as a cache. Invariant: what a stage holds
 //! between batches is what was committed; after an abort the caller says [`Stage::discard`].
 
-use std::collections::BTreeMap;
+use std::hash::{BuildHasherDefault, DefaultHasher};
+
+use indexmap::IndexMap;
 
 use crate::codec::{self, Format, Formats};
 use crate::event::{Fact, FactKind};
@@ -21,6 +23,15 @@ const CACHE_KEYS_MAX: usize = 16_384;
 pub struct Emission {
     pub port: Port,
     pub fact: Fact<'static>,
+}
+
+/// What one fact, or a deadline that has passed, made of a key.
+#[derive(Debug, Default)]
+pub struct Step {
+    pub emissions: Vec<Emission>,
+    /// The key's deadline before and after.
+    pub deadline_before: Option<EventTime>,
+    pub deadline: Option<EventTime>,
 }
 
 /// A key whose state is another than the one stored.
@@ -46,10 +57,10 @@ pub trait Stage: Send {
     fn load(&mut self, key: &[u8], stored: Option<&[u8]>, formats: &Formats) -> Result<(), codec::Error>;
 
     /// Decides one fact. The key must be held.
-    fn step(&mut self, key: &[u8], fact: Fact<'_>, at: EventTime) -> Vec<Emission>;
+    fn step(&mut self, key: &[u8], fact: Fact<'_>, at: EventTime) -> Step;
 
     /// Tells the key that its deadline has passed. The key must be held.
-    fn due(&mut self, key: &[u8], deadline: EventTime) -> Vec<Emission>;
+    fn due(&mut self, key: &[u8], deadline: EventTime) -> Step;
 
     fn deadline(&self, key: &[u8]) -> Option<EventTime>;
 
@@ -65,32 +76,49 @@ pub trait Stage: Send {
 
 /// Builds a stage from an operator. `state_format` is the registered schema of its state.
 pub fn stage<O: Operator>(name: &str, operator: O, state_format: Format) -> Box<dyn Stage> {
-    Box::new(OperatorStage { name: name.to_owned(), operator, state_format, held: BTreeMap::new() })
+    Box::new(OperatorStage {
+        name: name.to_owned(),
+        operator,
+        state_format,
+        held: IndexMap::default(),
+        touched: Vec::new(),
+    })
 }
 
 struct OperatorStage<O: Operator> {
     name: String,
     operator: O,
     state_format: Format,
-    held: BTreeMap<Key, Held<O::State>>,
+    /// Hashed without a seed. Its order is that of loading and decides nothing: what leaves is sorted.
+    held: IndexMap<Key, Held<O::State>, BuildHasherDefault<DefaultHasher>>,
+    /// Places in `held` of what changed since the last call of [`Stage::changes`].
+    touched: Vec<usize>,
 }
 
 struct Held<S> {
     state: S,
+    deadline: Option<EventTime>,
     /// As stored: what the next change is told relative to.
     stored_deadline: Option<EventTime>,
     touched: bool,
 }
 
 impl<O: Operator> OperatorStage<O> {
-    /// Folds events into the key's state and turns what is told into emissions.
-    fn remember(&mut self, key: &[u8], events: Vec<O::Event>) -> Vec<Emission> {
-        let Some(held) = self.held.get_mut(key) else { return Vec::new() };
+    /// Folds what the operator says into the key's state and turns what is told into emissions.
+    fn remember(&mut self, key: &[u8], decide: impl FnOnce(&O, &O::State) -> Vec<O::Event>) -> Step {
+        let Some((place, _, held)) = self.held.get_full_mut(key) else { return Step::default() };
+        let events = decide(&self.operator, &held.state);
+        let deadline_before = held.deadline;
         if !events.is_empty() {
-            held.touched = true;
+            if !std::mem::replace(&mut held.touched, true) {
+                self.touched.push(place);
+            }
             held.state = events.iter().fold(std::mem::take(&mut held.state), O::evolve);
+            held.deadline = self.operator.deadline(&held.state);
         }
-        events.into_iter().filter_map(O::publish).map(|(port, fact)| Emission { port, fact }).collect()
+        let deadline = held.deadline;
+        let told = events.into_iter().filter_map(O::publish);
+        Step { emissions: told.map(|(port, fact)| Emission { port, fact }).collect(), deadline_before, deadline }
     }
 
     fn decode(&self, stored: &[u8], formats: &Formats) -> Result<O::State, codec::Error> {
@@ -117,27 +145,23 @@ impl<O: Operator> Stage for OperatorStage<O> {
 
     fn load(&mut self, key: &[u8], stored: Option<&[u8]>, formats: &Formats) -> Result<(), codec::Error> {
         let state = stored.map(|stored| self.decode(stored, formats)).transpose()?.unwrap_or_default();
-        let stored_deadline = self.operator.deadline(&state);
-        self.held.insert(key.to_vec(), Held { state, stored_deadline, touched: false });
+        let deadline = self.operator.deadline(&state);
+        self.held.insert(key.to_vec(), Held { state, deadline, stored_deadline: deadline, touched: false });
         Ok(())
     }
 
-    fn step(&mut self, key: &[u8], fact: Fact<'_>, at: EventTime) -> Vec<Emission> {
+    fn step(&mut self, key: &[u8], fact: Fact<'_>, at: EventTime) -> Step {
         // `compile` lets only kinds of `O::INPUTS` come here.
-        let Ok(input) = O::Input::try_from(fact) else { return Vec::new() };
-        let Some(held) = self.held.get(key) else { return Vec::new() };
-        let events = self.operator.decide(&held.state, &input, at);
-        self.remember(key, events)
+        let Ok(input) = O::Input::try_from(fact) else { return Step::default() };
+        self.remember(key, |operator, state| operator.decide(state, &input, at))
     }
 
-    fn due(&mut self, key: &[u8], deadline: EventTime) -> Vec<Emission> {
-        let Some(held) = self.held.get(key) else { return Vec::new() };
-        let events = self.operator.due(&held.state, deadline);
-        self.remember(key, events)
+    fn due(&mut self, key: &[u8], deadline: EventTime) -> Step {
+        self.remember(key, |operator, state| operator.due(state, deadline))
     }
 
     fn deadline(&self, key: &[u8]) -> Option<EventTime> {
-        self.operator.deadline(&self.held.get(key)?.state)
+        self.held.get(key)?.deadline
     }
 
     fn stored_deadline(&self, stored: &[u8], formats: &Formats) -> Result<Option<EventTime>, codec::Error> {
@@ -146,8 +170,9 @@ impl<O: Operator> Stage for OperatorStage<O> {
 
     fn changes(&mut self) -> Result<Vec<StateChange>, codec::Error> {
         let nothing = O::State::default();
-        let mut changes = Vec::new();
-        for (key, held) in self.held.iter_mut().filter(|(_, held)| held.touched) {
+        let mut changes = Vec::with_capacity(self.touched.len());
+        for place in self.touched.drain(..) {
+            let Some((key, held)) = self.held.get_index_mut(place) else { continue };
             let state = if held.state == nothing {
                 None
             } else {
@@ -155,11 +180,12 @@ impl<O: Operator> Stage for OperatorStage<O> {
                 self.state_format.encode(&held.state, &mut bytes)?;
                 Some(bytes)
             };
-            let deadline = self.operator.deadline(&held.state);
-            changes.push(StateChange { key: key.clone(), state, deadline_before: held.stored_deadline, deadline });
+            let (deadline_before, deadline) = (held.stored_deadline, held.deadline);
+            changes.push(StateChange { key: key.clone(), state, deadline_before, deadline });
             held.stored_deadline = deadline;
             held.touched = false;
         }
+        changes.sort_unstable_by(|one, other| one.key.cmp(&other.key));
         if self.held.len() > CACHE_KEYS_MAX {
             self.held.clear();
         }
@@ -168,5 +194,6 @@ impl<O: Operator> Stage for OperatorStage<O> {
 
     fn discard(&mut self) {
         self.held.clear();
+        self.touched.clear();
     }
 }
