@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::ingest::Rules;
 use crate::ingest::access::Access;
 use crate::ingest::send::Sending;
-use crate::ingest::server::{Capacity, IngestConfig};
+use crate::ingest::server::IngestConfig;
 use crate::log::client::Connection;
 use crate::record::Topic;
 use crate::sink::slack::{SlackSinkConfig, Token};
@@ -87,7 +87,8 @@ impl Endpoints {
         let Some(ingest) = &self.settings.ingest else { return Ok(None) };
         let access = match &ingest.token {
             Some(token) => Access::from_text(&resolve(token, "ingest.token")?, "ingest.token")?,
-            None => Access::Open,
+            None if ingest.open => Access::Open,
+            None => return Err(anyhow!("ingest.token is missing; write `token: ${{env:FAIRLEAD_INGEST_TOKEN}}`")),
         };
         let listen = self.settings.http.listen.parse().context("http.listen")?;
         Ok(Some(IngestConfig {
@@ -99,8 +100,8 @@ impl Endpoints {
                 deploys: Topic::from(&*ingest.deploys.value),
                 timeout: Duration::from_secs(10),
             },
-            rules: Rules::default(),
-            capacity: Capacity::default(),
+            rules: Rules { mapping: ingest.mapping.clone(), limits: ingest.limits.clone() },
+            capacity: ingest.capacity.clone(),
             clock: clock.clone(),
         }))
     }

@@ -7,7 +7,7 @@ use crate::topology::spec::SourceFile;
 
 const FILE: &str = "\
 application: fairlead
-ingest: { alerts: oncall.alerts.v1, deploys: delivery.deploys.v1 }
+ingest: { alerts: oncall.alerts.v1, deploys: delivery.deploys.v1, open: true }
 slack: { actions: oncall.slack-actions.v1, outcomes: oncall.slack-outcomes.v1 }
 topics:
   oncall.alerts.v1: { fact: alert, partitions: 4 }
