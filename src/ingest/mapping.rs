@@ -37,8 +37,10 @@ pub fn labels(node: &Node<'_>, limits: &Limits) -> Result<Labels<'static>, Refus
     let pairs = pairs(node, "the labels", limits, |value| {
         let text = value.string()?;
         if text.len() > limits.label_value_bytes_max {
-            let mend =
-                format!("keep label values within {} bytes; prose belongs in annotations", limits.label_value_bytes_max);
+            let mend = format!(
+                "keep label values within {} bytes; prose belongs in annotations",
+                limits.label_value_bytes_max
+            );
             return Err(value.refuse(format!("{} bytes are too long for a label", text.len()), mend));
         }
         Ok(text.to_owned())

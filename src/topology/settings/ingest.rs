@@ -177,8 +177,12 @@ impl Mapping {
                     .to_owned(),
             );
         }
-        let lists =
-            [("service", &self.service), ("environment", &self.environment), ("namespace", &self.namespace), ("value", &self.value)];
+        let lists = [
+            ("service", &self.service),
+            ("environment", &self.environment),
+            ("namespace", &self.namespace),
+            ("value", &self.value),
+        ];
         for (name, labels) in lists {
             if labels.iter().any(String::is_empty) {
                 problems.push(format!("ingest.mapping.{name}: a label has a name; take the empty one out"));

@@ -173,7 +173,8 @@ impl Settings {
         least_one("kafka.replication_factor", self.kafka.replication_factor.unwrap_or(1).into());
         if self.http.address().is_none() {
             let listen = &self.http.listen;
-            problems.push(format!("http.listen: `{listen}` is no address; write an IP address and a port: 127.0.0.1:8080"));
+            problems
+                .push(format!("http.listen: `{listen}` is no address; write an IP address and a port: 127.0.0.1:8080"));
         }
         if let Some(ingest) = &self.ingest {
             problems.extend(ingest.problems(&self.http));
