@@ -86,7 +86,9 @@ mod tests {
             ("raw".to_owned(), Value::Bytes(vec![0xff, 0])),
             ("labels".to_owned(), Value::Map([("b".to_owned(), "2".into()), ("a".to_owned(), "1".into())].into())),
         ];
-        let mut body = apache_avro::to_avro_datum(&schema, Value::Record(fields)).unwrap();
+        let mut body = Vec::new();
+        let writer = apache_avro::writer::datum::GenericDatumWriter::builder(&schema).build().unwrap();
+        writer.write_value(&mut body, Value::Record(fields)).unwrap();
         let expected = r#"{"at":5,"note":"n","value":null,"raw":"0xff00","labels":{"a":"1","b":"2"}}"#;
         assert_eq!(read(&schema, &body).unwrap().to_string(), expected);
         body.push(0);
