@@ -1,5 +1,6 @@
 //! Letters on a real Kafka: listed, shown, and put back exactly once whatever happens between the steps.
 
+use std::process::Stdio;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
@@ -94,7 +95,8 @@ fn looked_at(home: &Home, listed: &Value, ids: &[String]) {
 fn twins(kafka: &str, home: &Home, id: &str) {
     let before = high(kafka, &home.alerts);
     let args = ["dead-letter", "retry", id];
-    let mut first = home.command(&args, Some("retry: before commit=sleep(6000)")).spawn().unwrap();
+    let mut first = home.command(&args, Some("retry: before commit=1*sleep(5000)"));
+    let mut first = first.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let until = Instant::now() + PATIENCE;
     // Its record lies on the topic, not yet committed.
     while high(kafka, &home.alerts) == before {
@@ -145,20 +147,20 @@ fn produce(kafka: &str, topic: &str) {
     producer.flush(PATIENCE).unwrap();
 }
 
-fn consumer(kafka: &str) -> BaseConsumer {
+fn consumer(kafka: &str, isolation: &str) -> BaseConsumer {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", kafka).set("group.id", "looks").set("enable.auto.commit", "false");
-    config.set("enable.partition.eof", "true").set("isolation.level", "read_committed").create().unwrap()
+    config.set("enable.partition.eof", "true").set("isolation.level", isolation).create().unwrap()
 }
 
 /// Of partition 0, whatever is open.
 fn high(kafka: &str, topic: &str) -> i64 {
-    consumer(kafka).fetch_watermarks(topic, 0, PATIENCE).unwrap().1
+    consumer(kafka, "read_uncommitted").fetch_watermarks(topic, 0, PATIENCE).unwrap().1
 }
 
 /// All that is committed on partition 0; nothing is open when this is asked.
 fn committed(kafka: &str, topic: &str) -> Vec<Told> {
-    let consumer = consumer(kafka);
+    let consumer = consumer(kafka, "read_committed");
     let mut start = TopicPartitionList::new();
     start.add_partition_offset(topic, 0, Offset::Beginning).unwrap();
     consumer.assign(&start).unwrap();
