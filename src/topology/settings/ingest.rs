@@ -129,7 +129,7 @@ impl Ingest {
             ),
             _ => {}
         }
-        if self.open && http.address().is_some_and(|address| !address.ip().is_loopback()) {
+        if self.open && self.token.is_none() && http.address().is_some_and(|address| !address.ip().is_loopback()) {
             problems.push(format!(
                 "ingest.open: {} can be reached from outside, and nothing would be asked of a sender; set a token, or let \
                  `http.listen` be on 127.0.0.1",
@@ -189,5 +189,98 @@ impl Mapping {
             }
         }
         problems
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::topology::catalog::catalog;
+    use crate::topology::compile::compile;
+    use crate::topology::settings::Settings;
+    use crate::topology::spec::SourceFile;
+
+    /// What is said of `http` and of options of `ingest`, and the settings if they can run.
+    fn told(listen: &str, ingest: &str) -> (Vec<String>, Option<Settings>) {
+        let text = format!(
+            "application: night\nhttp: {{ listen: '{listen}' }}\ntopics:\n  a.b.v1: {{ fact: alert, partitions: 1 }}\n  c.d.v1: {{ \
+             fact: deploy, partitions: 1 }}\ningest:\n  alerts: a.b.v1\n  deploys: c.d.v1\n{ingest}"
+        );
+        let compiled = compile(&[SourceFile { name: "a.yaml".to_owned(), text }], &catalog());
+        let problems = compiled.problems.iter().map(ToString::to_string).collect();
+        (problems, compiled.topology.map(|topology| topology.settings))
+    }
+
+    #[test]
+    fn who_may_send_is_said_and_open_is_for_loopback() {
+        let one = |listen: &str, ingest: &str| {
+            let (problems, settings) = told(listen, ingest);
+            assert!(problems.len() < 2, "{problems:?}");
+            (problems.into_iter().next().unwrap_or_default(), settings.is_some())
+        };
+        let (said, runs) = one("127.0.0.1:8080", "");
+        assert!(said.starts_with("a.yaml:7:3: ingest: it does not say who may send") && !runs, "{said}");
+        let (said, runs) = one("[::1]:8080", "  open: true\n");
+        assert!(said.starts_with("a.yaml:9:9: warning: ingest.open: whoever can reach the port") && runs, "{said}");
+        let (said, runs) = one("0.0.0.0:8080", "  open: true\n");
+        assert!(
+            said.starts_with("a.yaml:9:9: ingest.open: 0.0.0.0:8080 can be reached from outside") && !runs,
+            "{said}"
+        );
+        let (said, runs) = one("0.0.0.0:8080", "  open: true\n  token: ${env:T}\n");
+        assert!(said.starts_with("a.yaml:9:9: ingest.open: there is a token too") && !runs, "{said}");
+        assert_eq!(one("0.0.0.0:8080", "  token: ${env:T}\n"), (String::new(), true));
+    }
+
+    #[test]
+    fn mapping_limits_and_capacity_are_read_over_their_defaults() {
+        let (problems, settings) = told(
+            "127.0.0.1:8080",
+            "  token: ${env:T}\n  mapping: { service: [team] }\n  limits: { labels_max: 5 }\n  capacity: { body_bytes_max: 10 }\n",
+        );
+        assert_eq!(problems, Vec::<String>::new());
+        let ingest = settings.and_then(|settings| settings.ingest).expect("a section");
+        assert_eq!(ingest.mapping, Mapping { service: vec!["team".to_owned()], ..Mapping::default() });
+        assert_eq!(ingest.limits, Limits { labels_max: 5, ..Limits::default() });
+        assert_eq!(ingest.capacity, Capacity { body_bytes_max: 10, ..Capacity::default() });
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_told_at_its_place() {
+        let (problems, _) = told(
+            "127.0.0.1:8080",
+            "  token: ${env:T}\n  mapping: { service_fallback: '', value: [''] }\n  limits: { items_max: 0 }\n  capacity: { \
+             inflight_bytes_max: 5 }\n",
+        );
+        let begins = [
+            "a.yaml:10:32: ingest.mapping.service_fallback: every alert has a service",
+            "a.yaml:10:43: ingest.mapping.value: a label has a name",
+            "a.yaml:11:24: ingest.limits.items_max: must be at least 1",
+            "a.yaml:12:35: ingest.capacity.inflight_bytes_max: one body may take 1048576 bytes",
+        ];
+        assert_eq!(problems.len(), begins.len(), "{problems:#?}");
+        for (problem, begin) in problems.iter().zip(begins) {
+            assert!(problem.starts_with(begin), "{problem}");
+        }
+    }
+
+    /// Lines that are commented out in the shipped file show defaults: they are these.
+    #[test]
+    fn the_shipped_file_shows_the_defaults() {
+        let shipped = include_str!("../../../topology/app.yaml");
+        let shows = |name: &str, value: usize| shipped.contains(&format!("#   {name}: {value} "));
+        let (limits, capacity) = (Limits::default(), Capacity::default());
+        for (name, value) in [
+            ("items_max", limits.items_max),
+            ("labels_max", limits.labels_max),
+            ("text_bytes_max", limits.text_bytes_max),
+            ("body_bytes_max", capacity.body_bytes_max),
+            ("inflight_bytes_max", capacity.inflight_bytes_max),
+            ("connections_max", capacity.connections_max),
+            ("body_timeout_ms", capacity.body_timeout_ms as usize),
+        ] {
+            assert!(shows(name, value), "{name}: {value}");
+        }
+        assert!(shipped.contains(&format!("#   service: [{}]\n", Mapping::default().service.join(", "))));
     }
 }
