@@ -55,7 +55,7 @@ enum Command {
 
 impl Cli {
     pub fn run(self) -> ExitCode {
-        start_logs(self.log_json, !matches!(self.command, Command::Run(_) | Command::Embedded(_)));
+        start_logs(self.log_json, self.command.logged());
         let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => return fail(&error.into()),
@@ -84,9 +84,19 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// To standard error; `RUST_LOG` says more or less. Commands that answer a question show only what is wrong.
-fn start_logs(json: bool, quiet: bool) {
-    let default = if quiet { "warn" } else { "info" };
+impl Command {
+    /// What is logged unless `RUST_LOG` says otherwise. A command that answers a question tells itself why it cannot.
+    fn logged(&self) -> &'static str {
+        match self {
+            Command::Run(_) | Command::Embedded(_) => "info",
+            Command::Demo(_) => "warn",
+            _ => "warn,librdkafka=off,rdkafka=off",
+        }
+    }
+}
+
+/// To standard error.
+fn start_logs(json: bool, default: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if json { logs.json().init() } else { logs.init() }

@@ -1,6 +1,10 @@
 //! From an output back to what made it, on the embedded broker.
 
 use fairlead::app::Embedded;
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::ClientConfig;
+use rdkafka::{Offset, TopicPartitionList};
 use serde_json::Value;
 
 use super::Home;
@@ -48,6 +52,19 @@ fn an_incident_and_what_slack_is_told_lead_back_to_the_alerts_and_deploys_behind
     );
     refusals(&home, alerted, &partition);
     running.stop();
+    forget_the_journal(&embedded.bootstrap_servers());
+    let forgotten = home.fairlead(&args).err;
+    assert!(forgotten.contains("is no longer retained: traced.journal.v1-0 begins later"), "{forgotten}");
+}
+
+/// As its retention would.
+fn forget_the_journal(bootstrap: &str) {
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", bootstrap).create().unwrap();
+    let mut all = TopicPartitionList::new();
+    all.add_partition_offset("traced.journal.v1", 0, Offset::End).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(admin.delete_records(&all, &AdminOptions::new())).unwrap();
 }
 
 fn refusals(home: &Home, alerted: &Value, partition: &str) {
