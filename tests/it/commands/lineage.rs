@@ -23,6 +23,11 @@ fn an_incident_and_what_slack_is_told_lead_back_to_the_alerts_and_deploys_behind
     let deploy = ["send", "deploy", "--id", "run-17", "--service", "checkout", "--version", "v2", "-o", "json"];
     let deployed = home.until(&deploy, |answer| answer.fine.then(|| answer.json()));
     let deployed = &deployed[0];
+    // The alert comes once the deploy is known, so that the incident names it from its first version on.
+    home.until(&["lineage", "traced.journal.v1", "0", "0", "-o", "json"], |answer| {
+        let inputs = |lineage: Value| lineage["inputs"].as_array().map(Vec::len);
+        answer.fine.then(|| assert_eq!(inputs(answer.json()), Some(1)))
+    });
     let alert =
         home.fairlead(&["send", "alert", "Errors", "service=checkout", "severity=critical", "-o", "json"]).json();
     let alerted = &alert[0];
