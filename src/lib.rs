@@ -8,9 +8,13 @@ pub mod cli;
 pub mod clock;
 pub mod codec;
 #[cfg(feature = "runtime")]
+pub mod dead_letters;
+#[cfg(feature = "runtime")]
 pub mod embedded;
 pub mod event;
 pub mod ingest;
+#[cfg(feature = "runtime")]
+pub mod lineage;
 #[cfg(feature = "runtime")]
 pub mod log;
 pub mod operator;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use super::endpoints::Serving;
 use crate::embedded::broker::{Broker, BrokerConfig};
 use crate::embedded::registry::{Registry, RegistryConfig};
 use crate::topology::settings::Settings;
@@ -43,6 +44,22 @@ impl Embedded {
 
     pub fn registry_url(&self) -> Option<String> {
         self.registry.as_ref().map(Registry::url)
+    }
+
+    /// For whoever resolves settings that name neither.
+    pub fn serving(&self) -> Serving {
+        Serving {
+            bootstrap_servers: self.broker.as_ref().map(|broker| broker.addr().to_string()),
+            registry_url: self.registry_url(),
+        }
+    }
+
+    /// Where a running `fairlead run` or `fairlead embedded` serves, unless it was told otherwise.
+    pub fn elsewhere() -> Serving {
+        Serving {
+            bootstrap_servers: Some(loopback(BROKER).to_string()),
+            registry_url: Some(format!("http://{}", loopback(REGISTRY))),
+        }
     }
 
     pub fn stop(self) {

@@ -6,18 +6,17 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 
-use super::Embedded;
 use super::schemas::Registered;
 use crate::clock::Clock;
 use crate::ingest::Rules;
 use crate::ingest::access::Access;
 use crate::ingest::send::Sending;
-use crate::ingest::server::{Capacity, IngestConfig};
+use crate::ingest::server::IngestConfig;
 use crate::log::client::Connection;
 use crate::record::Topic;
 use crate::sink::slack::{SlackSinkConfig, Token};
 use crate::topology::plan::Topology;
-use crate::topology::settings::Settings;
+use crate::topology::settings::{self, Settings};
 use crate::topology::template::{Reference, Template};
 
 pub struct Endpoints {
@@ -29,11 +28,18 @@ pub struct Endpoints {
     settings: Settings,
 }
 
+/// What answers where the settings name nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Serving {
+    pub bootstrap_servers: Option<String>,
+    pub registry_url: Option<String>,
+}
+
 impl Endpoints {
-    pub fn resolve(settings: &Settings, embedded: Option<&Embedded>) -> Result<Self> {
+    pub fn resolve(settings: &Settings, serving: Serving) -> Result<Self> {
         let bootstrap_servers = match &settings.kafka.bootstrap_servers {
             Some(template) => resolve(template, "kafka.bootstrap_servers")?,
-            None => embedded.map(Embedded::bootstrap_servers).ok_or_else(|| anyhow!("no Kafka serves"))?,
+            None => serving.bootstrap_servers.ok_or_else(|| anyhow!("no Kafka serves"))?,
         };
         let mut connection = Connection::new(&bootstrap_servers);
         for (name, template) in &settings.kafka.properties {
@@ -42,7 +48,7 @@ impl Endpoints {
         }
         let registry_url = match &settings.registry.url {
             Some(template) => resolve(template, "registry.url")?,
-            None => embedded.and_then(Embedded::registry_url).ok_or_else(|| anyhow!("no registry serves"))?,
+            None => serving.registry_url.ok_or_else(|| anyhow!("no registry serves"))?,
         };
         let registry_login = match (&settings.registry.username, &settings.registry.password) {
             (Some(name), Some(password)) => {
@@ -82,28 +88,39 @@ impl Endpoints {
         }))
     }
 
+    /// Where facts from outside go.
+    pub fn sending(&self, ingest: &settings::Ingest) -> Sending {
+        Sending {
+            connection: self.connection.clone(),
+            alerts: Topic::from(&*ingest.alerts.value),
+            deploys: Topic::from(&*ingest.deploys.value),
+            timeout: Duration::from_secs(10),
+        }
+    }
+
     /// `None` if the topology has no `ingest` section.
     pub fn ingest(&self, clock: &Clock) -> Result<Option<IngestConfig>> {
         let Some(ingest) = &self.settings.ingest else { return Ok(None) };
         let access = match &ingest.token {
             Some(token) => Access::from_text(&resolve(token, "ingest.token")?, "ingest.token")?,
-            None => Access::Open,
+            None if ingest.open => Access::Open,
+            None => return Err(anyhow!("ingest.token is missing; write `token: ${{env:FAIRLEAD_INGEST_TOKEN}}`")),
         };
         let listen = self.settings.http.listen.parse().context("http.listen")?;
         Ok(Some(IngestConfig {
             listen,
             access,
-            sending: Sending {
-                connection: self.connection.clone(),
-                alerts: Topic::from(&*ingest.alerts.value),
-                deploys: Topic::from(&*ingest.deploys.value),
-                timeout: Duration::from_secs(10),
-            },
-            rules: Rules::default(),
-            capacity: Capacity::default(),
+            sending: self.sending(ingest),
+            rules: rules(ingest),
+            capacity: ingest.capacity.clone(),
             clock: clock.clone(),
         }))
     }
+}
+
+/// How payloads are read.
+pub fn rules(ingest: &settings::Ingest) -> Rules {
+    Rules { mapping: ingest.mapping.clone(), limits: ingest.limits.clone() }
 }
 
 fn resolve(template: &Template, option: &str) -> Result<String> {

@@ -5,6 +5,8 @@
 //! ```
 //! Stopped in the opposite order: first nothing new comes in, then what is there is committed. No decisions are here.
 
+pub mod cluster;
+pub mod decoded;
 mod embedded;
 mod endpoints;
 mod schemas;
@@ -19,7 +21,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 
 pub use embedded::Embedded;
-pub use endpoints::Endpoints;
+pub use endpoints::{Endpoints, rules};
 
 use crate::clock::Clock;
 use crate::codec::Formats;
@@ -57,7 +59,7 @@ impl App {
     pub async fn start(topology: Topology, options: Options) -> Result<Self> {
         let settings = topology.settings.clone();
         let embedded = Embedded::start_if_needed(&settings, &options.embedded_dir)?;
-        let endpoints = Endpoints::resolve(&settings, embedded.as_ref())?;
+        let endpoints = Endpoints::resolve(&settings, embedded.as_ref().map(Embedded::serving).unwrap_or_default())?;
         let registered = schemas::register(&topology, &endpoints).await?;
         let created = ensure_topics(&endpoints.connection, &topics::plans(&topology)).await?;
         if !created.is_empty() {

@@ -2,10 +2,17 @@
 //!
 //! Exit codes: 0 fine, 1 failed or problems found, 2 wrong usage.
 
+mod check;
+mod dead_letter;
 mod demo;
 mod embedded;
+mod explain;
+mod lineage;
+mod output;
 mod problems;
+mod reach;
 mod run;
+mod send;
 
 use std::process::ExitCode;
 
@@ -34,25 +41,41 @@ enum Command {
     Demo(demo::Demo),
     /// Run the single-node broker and the registry alone
     Embedded(embedded::EmbeddedCommand),
+    /// Say all that is wrong with a topology, without starting anything
+    Check(check::Check),
+    /// Draw a topology, show one operator, or list what Kafka must allow
+    Explain(explain::Explain),
+    /// Show the input records behind an output
+    Lineage(lineage::LineageCommand),
+    /// Send an alert or a deploy straight to its topic
+    Send(send::Send),
+    /// List, show and put back what could not be processed
+    DeadLetter(dead_letter::DeadLetterCommand),
 }
 
 impl Cli {
     pub fn run(self) -> ExitCode {
-        start_logs(self.log_json, matches!(self.command, Command::Demo(_)));
+        start_logs(self.log_json, self.command.logged());
         let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => return fail(&error.into()),
         };
         let outcome = runtime.block_on(async {
-            match self.command {
+            let done = match self.command {
                 Command::Run(command) => command.run().await,
                 Command::Demo(command) => command.run().await,
                 Command::Embedded(command) => command.run().await,
-            }
+                Command::Check(command) => return command.run(),
+                Command::Explain(command) => command.run(),
+                Command::Lineage(command) => command.run().await,
+                Command::Send(command) => command.run().await,
+                Command::DeadLetter(command) => return command.run().await,
+            };
+            done.map(|()| ExitCode::SUCCESS)
         });
         // Threads that block on Kafka must not hold the exit up.
         runtime.shutdown_background();
-        outcome.map_or_else(|error| fail(&error), |()| ExitCode::SUCCESS)
+        outcome.unwrap_or_else(|error| fail(&error))
     }
 }
 
@@ -61,9 +84,19 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// To standard error; `RUST_LOG` says more or less. The demo shows only what is wrong.
-fn start_logs(json: bool, quiet: bool) {
-    let default = if quiet { "warn" } else { "info" };
+impl Command {
+    /// What is logged unless `RUST_LOG` says otherwise. A command that answers a question tells itself why it cannot.
+    fn logged(&self) -> &'static str {
+        match self {
+            Command::Run(_) | Command::Embedded(_) => "info",
+            Command::Demo(_) => "warn",
+            _ => "warn,librdkafka=off,rdkafka=off",
+        }
+    }
+}
+
+/// To standard error.
+fn start_logs(json: bool, default: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if json { logs.json().init() } else { logs.init() }

@@ -23,7 +23,7 @@ pub struct Run {
 
 impl Run {
     pub async fn run(self) -> Result<()> {
-        let topology = problems::require(source::load(&self.topology)?)?;
+        let topology = problems::require_and_warn(source::load(&self.topology)?)?;
         let app = App::start(topology, Options { clock: Clock::wall(), embedded_dir: self.data }).await?;
         if let Some(address) = app.address() {
             tracing::info!(%address, "fairlead runs");

@@ -6,6 +6,7 @@
 pub mod avro;
 pub mod compat;
 pub mod envelope;
+pub mod generic;
 #[cfg(feature = "runtime")]
 pub mod registry;
 

@@ -29,7 +29,7 @@ pub fn webhook(body: &[u8], rules: &Rules, now: EventTime) -> Result<Reading, Re
     let alerts = root.required("alerts")?;
     let mut reading = Reading::of_items(&alerts, "the alerts", &rules.limits, |alert| {
         let episode = told_by_status(alert, now)?;
-        let fingerprint = alert.optional_text("fingerprint", rules.limits.label_name_bytes)?;
+        let fingerprint = alert.optional_text("fingerprint", rules.limits.label_name_bytes_max)?;
         read(alert, "alertmanager", fingerprint, episode, rules).map(Some)
     })?;
     reading.omitted_by_sender = root.field("truncatedAlerts").and_then(|count| count.value.as_u64()).unwrap_or(0);
@@ -136,7 +136,7 @@ fn read(
     };
     // A link that does not fit is left out rather than cut: half a link leads nowhere.
     let link = alert.field("generatorURL").map(|link| link.string()).transpose()?;
-    let link = link.filter(|link| !link.is_empty() && link.len() <= limits.text_bytes);
+    let link = link.filter(|link| !link.is_empty() && link.len() <= limits.text_bytes_max);
     Ok(Fact::Alert(Alert {
         source: source.into(),
         fingerprint: fingerprint.unwrap_or_else(|| fingerprint::of(&labels).into()),

@@ -107,7 +107,7 @@ pub fn read(mode: &Mode, body: &[u8], rules: &Rules, now: EventTime) -> Result<R
 /// An event with its envelope around it.
 fn enveloped(event: &Node<'_>, limits: &Limits, now: EventTime) -> Result<Option<Fact<'static>>, Refusal> {
     event.object("a CloudEvent")?;
-    let attribute = |name: &str| event.required(name)?.filled(limits.text_bytes).map(str::to_owned);
+    let attribute = |name: &str| event.required(name)?.filled(limits.text_bytes_max).map(str::to_owned);
     let attributes = Attributes {
         specversion: attribute("specversion")?,
         id: attribute("id")?,
@@ -166,22 +166,22 @@ fn deploy(
     let agreed = [("id", &attributes.id), ("source", &attributes.source), ("type", &attributes.event_type)];
     for (name, told) in agreed {
         let inner = context.required(name)?;
-        if inner.filled(limits.text_bytes)? != told {
+        if inner.filled(limits.text_bytes_max)? != told {
             let problem = format!("{} differs from the CloudEvent's {:?}", inner.found(), shortened(told));
             return Err(inner.refuse(problem, "make envelope and event agree: together they are its identity"));
         }
     }
     let finished_at_ms = time::optional(&context, "timestamp")?.unwrap_or(now.0);
     let subject = data.required("subject")?;
-    let service = subject.required("id")?.filled(limits.text_bytes)?.to_owned();
+    let service = subject.required("id")?.filled(limits.text_bytes_max)?.to_owned();
     let nothing = Value::Object(Default::default());
     let content = subject.field("content").unwrap_or(Node::root(&nothing));
     let version = match kind {
         DeployKind::Remove => super::deploys::REMOVED.to_owned(),
-        _ => content.required("artifactId")?.filled(limits.text_bytes)?.to_owned(),
+        _ => content.required("artifactId")?.filled(limits.text_bytes_max)?.to_owned(),
     };
     let environment = match content.field("environment") {
-        Some(environment) => environment.optional_text("id", limits.text_bytes)?,
+        Some(environment) => environment.optional_text("id", limits.text_bytes_max)?,
         None => None,
     };
     Ok(Fact::Deploy(Deploy {

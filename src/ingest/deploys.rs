@@ -60,8 +60,8 @@ fn deploy(node: &Node<'_>, limits: &Limits, now: EventTime) -> Result<Fact<'stat
             return Err(node.refuse(problem, format!("the fields are {}", FIELDS.join(", "))));
         }
     }
-    let required = |name: &str| node.required(name)?.filled(limits.text_bytes).map(str::to_owned);
-    let optional = |name: &str| node.optional_text(name, limits.text_bytes);
+    let required = |name: &str| node.required(name)?.filled(limits.text_bytes_max).map(str::to_owned);
+    let optional = |name: &str| node.optional_text(name, limits.text_bytes_max);
     let kind = choice(
         node,
         "kind",

@@ -3,37 +3,9 @@
 //! Invariants: an empty label is no label, as in Prometheus. Labels are taken byte for byte, for the fingerprint is made of
 //! them. Every alert has a service: the first of the configured labels that it bears, or the fallback.
 
-use serde::Deserialize;
-
-use super::Limits;
 use super::json::{Node, Refusal, shortened};
+use super::{Limits, Mapping};
 use crate::event::{Labels, Text};
-
-/// Names of labels, the first one borne wins.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Mapping {
-    pub service: Vec<String>,
-    /// The service of an alert that bears none of these labels.
-    pub service_fallback: String,
-    pub environment: Vec<String>,
-    pub namespace: Vec<String>,
-    /// Annotations, then labels, that hold the measured value as a plain number.
-    pub value: Vec<String>,
-}
-
-impl Default for Mapping {
-    fn default() -> Self {
-        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        Self {
-            service: names(&["service", "app", "app_kubernetes_io_name", "job"]),
-            service_fallback: "unknown".to_owned(),
-            environment: names(&["environment", "env"]),
-            namespace: names(&["namespace", "kubernetes_namespace"]),
-            value: names(&["value"]),
-        }
-    }
-}
 
 impl Mapping {
     pub fn service_of(&self, labels: &Labels<'_>) -> Text<'static> {
@@ -64,9 +36,11 @@ fn first(names: &[String], labels: &Labels<'_>) -> Option<Text<'static>> {
 pub fn labels(node: &Node<'_>, limits: &Limits) -> Result<Labels<'static>, Refusal> {
     let pairs = pairs(node, "the labels", limits, |value| {
         let text = value.string()?;
-        if text.len() > limits.label_value_bytes {
-            let mend =
-                format!("keep label values within {} bytes; prose belongs in annotations", limits.label_value_bytes);
+        if text.len() > limits.label_value_bytes_max {
+            let mend = format!(
+                "keep label values within {} bytes; prose belongs in annotations",
+                limits.label_value_bytes_max
+            );
             return Err(value.refuse(format!("{} bytes are too long for a label", text.len()), mend));
         }
         Ok(text.to_owned())
@@ -81,7 +55,7 @@ pub fn labels(node: &Node<'_>, limits: &Limits) -> Result<Labels<'static>, Refus
 
 /// The annotations of an alert; overlong ones are cut.
 pub fn annotations(node: &Node<'_>, limits: &Limits) -> Result<Labels<'static>, Refusal> {
-    pairs(node, "the annotations", limits, |value| Ok(cut(value.string()?, limits.annotation_bytes)))
+    pairs(node, "the annotations", limits, |value| Ok(cut(value.string()?, limits.annotation_bytes_max)))
 }
 
 fn pairs<F>(node: &Node<'_>, what: &str, limits: &Limits, read: F) -> Result<Labels<'static>, Refusal>
@@ -91,9 +65,9 @@ where
     let mut pairs: Vec<(Text<'static>, Text<'static>)> = Vec::new();
     for (name, value) in node.entries(what)? {
         let text = read(&value)?;
-        if name.is_empty() || name.len() > limits.label_name_bytes {
+        if name.is_empty() || name.len() > limits.label_name_bytes_max {
             let problem = format!("the name {:?} is empty or too long", shortened(name));
-            return Err(node.refuse(problem, format!("keep names within {} bytes", limits.label_name_bytes)));
+            return Err(node.refuse(problem, format!("keep names within {} bytes", limits.label_name_bytes_max)));
         }
         if !text.is_empty() {
             pairs.push((name.to_owned().into(), text.into()));

@@ -47,52 +47,21 @@ pub mod send;
 pub mod server;
 mod time;
 
-use serde::Deserialize;
-
 pub use endpoint::Endpoint;
 pub use json::Refusal;
-pub use mapping::Mapping;
 #[cfg(feature = "runtime")]
-pub use server::{Capacity, Ingest, IngestConfig, Readiness};
+pub use server::{Ingest, IngestConfig, Readiness};
+
+pub use crate::topology::settings::{Capacity, Limits, Mapping};
 
 use crate::event::Fact;
 use json::Node;
 
 /// How payloads are read.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rules {
     pub mapping: Mapping,
     pub limits: Limits,
-}
-
-/// What is too much. Identity (labels, ids) beyond it is refused; prose (annotations, links) is cut, for an alert must not
-/// get lost over its description.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Limits {
-    /// Elements in one payload.
-    pub items_max: usize,
-    /// Labels of one alert, and annotations of one alert.
-    pub labels_max: usize,
-    pub label_name_bytes: usize,
-    pub label_value_bytes: usize,
-    pub annotation_bytes: usize,
-    /// Ids, names, versions, links.
-    pub text_bytes: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            items_max: 2_000,
-            labels_max: 64,
-            label_name_bytes: 128,
-            label_value_bytes: 2_048,
-            annotation_bytes: 8_192,
-            text_bytes: 2_048,
-        }
-    }
 }
 
 /// What was read from one payload.

@@ -11,15 +11,16 @@ use std::time::Duration;
 use rdkafka::ClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::DeliveryResult;
+use rdkafka::message::{BorrowedMessage, DeliveryResult, Message};
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
+use serde::Serialize;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
 use crate::codec::{self, Formats};
 use crate::event::Fact;
 use crate::log::client::Connection;
-use crate::record::{EventTime, Topic};
+use crate::record::{EventTime, Offset, Partition, Topic};
 
 /// What librdkafka needs beyond its own deadline to tell of it.
 const GRACE: Duration = Duration::from_secs(2);
@@ -46,7 +47,15 @@ pub struct Sending {
     pub timeout: Duration,
 }
 
-pub(super) struct Sender {
+/// Where a fact lies now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Stored {
+    pub topic: Topic,
+    pub partition: Partition,
+    pub offset: Offset,
+}
+
+pub struct Sender {
     sending: Sending,
     formats: Arc<Formats>,
     /// Replaced when it has failed for good.
@@ -58,13 +67,18 @@ struct Reports;
 
 impl ClientContext for Reports {}
 
-impl ProducerContext for Reports {
-    type DeliveryOpaque = Box<mpsc::Sender<Result<(), KafkaError>>>;
+/// Which record of its request, and where it lies or why it does not.
+type Fate = (usize, Result<(Partition, Offset), KafkaError>);
 
-    fn delivery(&self, result: &DeliveryResult<'_>, request: Self::DeliveryOpaque) {
-        let fate = result.as_ref().map(|_| ()).map_err(|(error, _)| error.clone());
+impl ProducerContext for Reports {
+    type DeliveryOpaque = Box<(usize, mpsc::Sender<Fate>)>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, opaque: Self::DeliveryOpaque) {
+        let place = |message: &BorrowedMessage<'_>| (Partition(message.partition()), Offset(message.offset()));
+        let (number, request) = *opaque;
+        let fate = result.as_ref().map(place).map_err(|(error, _)| error.clone());
         // The channel has room for every record of its request; a request that is gone needs no answer.
-        let _ = request.try_send(fate);
+        let _ = request.try_send((number, fate));
     }
 }
 
@@ -74,8 +88,8 @@ impl Sender {
         Ok(Self { sending, formats, producer })
     }
 
-    /// All facts in one go; `received` becomes their records' timestamp.
-    pub async fn send(&self, facts: &[Fact<'_>], received: EventTime) -> Result<(), Error> {
+    /// All facts in one go; `received` becomes their records' timestamp. Answers with their places, in their order.
+    pub async fn send(&self, facts: &[Fact<'_>], received: EventTime) -> Result<Vec<Stored>, Error> {
         let mut records = Vec::with_capacity(facts.len());
         for fact in facts {
             let mut value = Vec::new();
@@ -126,22 +140,26 @@ async fn enqueue_and_await(
     records: &[(&Topic, &str, Vec<u8>)],
     received: EventTime,
     patience: Duration,
-) -> Result<(), Error> {
+) -> Result<Vec<Stored>, Error> {
     let (request, mut fates) = mpsc::channel(records.len().max(1));
-    for (topic, key, value) in records {
-        let record = BaseRecord::with_opaque_to(topic.as_str(), Box::new(request.clone()));
+    for (number, (topic, key, value)) in records.iter().enumerate() {
+        let record = BaseRecord::with_opaque_to(topic.as_str(), Box::new((number, request.clone())));
         let record = record.key(*key).payload(value).timestamp(received.0);
         producer.send(record).map_err(|(error, _)| refused(&error))?;
     }
     drop(request);
     let all = async {
-        let mut stored = 0;
-        while let Some(fate) = fates.recv().await {
-            fate.map_err(|error| refused(&error))?;
-            stored += 1;
+        let mut stored = Vec::with_capacity(records.len());
+        while let Some((number, fate)) = fates.recv().await {
+            let (partition, offset) = fate.map_err(|error| refused(&error))?;
+            stored.push((number, Stored { topic: records[number].0.clone(), partition, offset }));
         }
         // A producer that goes away drops what it held without a word: only what was told counts.
-        if stored == records.len() { Ok(()) } else { Err(Error::Unavailable("the producer was closed".to_owned())) }
+        if stored.len() < records.len() {
+            return Err(Error::Unavailable("the producer was closed".to_owned()));
+        }
+        stored.sort_by_key(|(number, _)| *number);
+        Ok(stored.into_iter().map(|(_, stored)| stored).collect())
     };
     tokio::time::timeout(patience, all)
         .await

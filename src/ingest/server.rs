@@ -25,7 +25,7 @@ use super::body::{self, NoBody};
 use super::listener::Bounded;
 use super::metrics::Metrics;
 use super::send::{self, Sender, Sending};
-use super::{Endpoint, Rules, access};
+use super::{Capacity, Endpoint, Rules, access};
 use crate::clock::Clock;
 use crate::codec::Formats;
 
@@ -52,29 +52,6 @@ pub struct IngestConfig {
     pub capacity: Capacity,
     /// What is received is stamped with it.
     pub clock: Clock,
-}
-
-/// How much is taken at once.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Capacity {
-    /// Of one request; more is answered with 413.
-    pub body_bytes: usize,
-    /// Of all requests that are being answered; more is answered with 503.
-    pub inflight_bytes: usize,
-    pub connections: usize,
-    /// Within this time a body must have arrived.
-    pub body_timeout: Duration,
-}
-
-impl Default for Capacity {
-    fn default() -> Self {
-        Self {
-            body_bytes: 1024 * 1024,
-            inflight_bytes: 32 * 1024 * 1024,
-            connections: 512,
-            body_timeout: Duration::from_secs(10),
-        }
-    }
 }
 
 /// Whether the process behind this listener does its work.
@@ -106,10 +83,10 @@ impl Ingest {
         let refuse = |error| Error::Listen { address: config.listen, error };
         let listener = TcpListener::bind(config.listen).await.map_err(refuse)?;
         let address = listener.local_addr().map_err(refuse)?;
-        let listener = Bounded::new(listener, config.capacity.connections);
-        let patience = config.capacity.body_timeout + 2 * config.sending.timeout;
+        let listener = Bounded::new(listener, config.capacity.connections_max);
+        let patience = config.capacity.body_timeout() + 2 * config.sending.timeout;
         let metrics = Metrics::register(&registry)?;
-        let budget = config.capacity.inflight_bytes.max(config.capacity.body_bytes).div_ceil(1024);
+        let budget = config.capacity.inflight_bytes_max.max(config.capacity.body_bytes_max).div_ceil(1024);
         let shared = Arc::new(Shared {
             budget: Arc::new(Semaphore::new(budget.max(LEAST_KIB))),
             sender: Sender::new(config.sending, formats)?,
@@ -214,14 +191,14 @@ impl Shared {
             return Err(Answer::Unknown);
         }
         let format = endpoint.format(header)?;
-        let limit = self.capacity.body_bytes;
+        let limit = self.capacity.body_bytes_max;
         let announced = body::announced(headers).unwrap_or(limit);
         if announced > limit {
             return Err(Answer::TooLarge { limit });
         }
         let budget = self.pay(announced)?;
         let payload =
-            body::collect(body, limit, self.capacity.body_timeout).await.map_err(|no_body| match no_body {
+            body::collect(body, limit, self.capacity.body_timeout()).await.map_err(|no_body| match no_body {
                 NoBody::TooLarge => Answer::TooLarge { limit },
                 NoBody::TooSlow | NoBody::Broken => Answer::NoBody,
             })?;

@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod client;
 pub mod kafka;
+pub mod scan;
 pub mod sim;
 
 use std::time::Duration;

@@ -15,7 +15,7 @@
 //! Not here: rdkafka, tokio, YAML, any named operator or fact.
 
 mod commit;
-mod failpoint;
+pub mod failpoint;
 mod metrics;
 mod program;
 mod restore;

@@ -49,6 +49,16 @@ pub enum Reason {
 }
 
 impl Reason {
+    pub const ALL: [Reason; 7] = [
+        Reason::NoKey,
+        Reason::OtherKey,
+        Reason::NoValue,
+        Reason::NoEnvelope,
+        Reason::UnknownSchema,
+        Reason::OtherRecord,
+        Reason::Undecodable,
+    ];
+
     /// As the schema spells it.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -49,6 +49,16 @@ impl Names {
         format!("{}.sink.{sink}.{instance}", self.application)
     }
 
+    /// Commands that read outside any group name themselves so: nothing is ever committed to it.
+    pub fn reader_group(&self) -> String {
+        format!("{}.reader", self.application)
+    }
+
+    /// One for the application, whoever retries from wherever: the later fences the earlier.
+    pub fn retry_transactional_id(&self) -> String {
+        format!("{}.dead-letters.retry", self.application)
+    }
+
     /// The changes of an operator's state; what is found on disk is restored from it.
     pub fn changelog(&self, operator: &str) -> Topic {
         Topic(format!("{}.{operator}-changelog.v1", self.application).into())
@@ -87,13 +97,15 @@ mod tests {
             names.sink_group("slack"),
             names.transactional_id("a", 1),
             names.sink_transactional_id("slack", "a"),
+            names.reader_group(),
+            names.retry_transactional_id(),
             names.changelog("incident").to_string(),
             names.journal().to_string(),
             names.dead_letters().to_string(),
         ];
         assert!(derived.iter().all(|name| name.starts_with(&names.prefix())), "{derived:?}");
         assert_eq!(derived[2], "fairlead.engine.a.1");
-        assert_eq!(derived[4], "fairlead.incident-changelog.v1");
+        assert_eq!(derived[6], "fairlead.incident-changelog.v1");
         assert_eq!(names.task_dir(Path::new("/var/lib"), &task), Path::new("/var/lib/fairlead/oncall/3"));
     }
 }

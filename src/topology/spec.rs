@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::problem::{At, Problem};
+use super::problem::{At, Problem, Severity};
 use super::settings::Settings;
 use super::yaml::{self, Entry, Located, Node, Value};
 use crate::event::FactKind;
@@ -136,6 +136,9 @@ fn settings(root: &Node, problems: &mut Vec<Problem>) -> Option<Settings> {
     let settings: Option<Settings> = yaml::salvage(root, problems);
     for problem in settings.iter().flat_map(Settings::problems) {
         problems.push(at_path(root, problem));
+    }
+    for warning in settings.iter().flat_map(Settings::warnings) {
+        problems.push(Problem { severity: Severity::Warning, ..at_path(root, warning) });
     }
     settings
 }

@@ -1,5 +1,7 @@
 //! The one integration-test binary, so that RocksDB and librdkafka are linked once.
 #![allow(clippy::unwrap_used)] // a test fails by panicking
+#[cfg(feature = "runtime")]
+mod commands;
 mod compat;
 #[cfg(feature = "runtime")]
 mod conformance;

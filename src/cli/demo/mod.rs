@@ -54,7 +54,7 @@ impl Demo {
         let (length_ms, wall) = (night.length_ms(), Clock::wall().now());
         let night = night.moved_to(wall.plus_ms(-length_ms))?;
         let clock = Clock::compressed(wall.plus_ms(-length_ms), SPEED);
-        let topology = problems::require(source::load(&self.topology)?)?;
+        let topology = problems::require_and_warn(source::load(&self.topology)?)?;
         let channels = channels(&topology);
         let names: Vec<&str> = channels.iter().map(String::as_str).collect();
         let slack = FakeSlack::start(Workspace::new(SLACK_TOKEN, &names), clock.clone()).await?;

@@ -10,6 +10,7 @@ mod consumer;
 mod native;
 mod producer;
 mod reader;
+mod writer;
 
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer;
 
 pub use reader::KafkaReader;
+pub use writer::KafkaWriter;
 
 use self::consumer::{Member, fatal};
 use self::producer::Transactions;
@@ -101,7 +103,7 @@ impl Log for KafkaLog {
         // Fresh each time: the generation changes with every rebalance.
         let group = self.member.consumer().group_metadata();
         let group = group.ok_or_else(|| Error::Abort("the member has left its group".into()))?;
-        self.transactions.commit(&list, &group)
+        self.transactions.commit(Some((&list, &group)))
     }
 
     fn abort(&mut self) -> Result<(), Error> {

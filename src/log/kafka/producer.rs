@@ -134,9 +134,10 @@ impl Transactions {
         }
     }
 
-    pub fn commit(&mut self, offsets: &TopicPartitionList, group: &ConsumerGroupMetadata) -> Result<(), Error> {
+    /// Of a member, with its offsets; `None`: records alone.
+    pub fn commit(&mut self, read: Option<(&TopicPartitionList, &ConsumerGroupMetadata)>) -> Result<(), Error> {
         self.drain()?;
-        if offsets.count() > 0 {
+        if let Some((offsets, group)) = read.filter(|(offsets, _)| offsets.count() > 0) {
             let sent = self.producer.send_offsets_to_transaction(offsets, group, COMMIT);
             sent.map_err(|error| self.judge_kafka(error))?;
         }

@@ -236,7 +236,7 @@ fn every_wrong_value_of_a_file_is_told_at_once() {
             app.yaml:2:20: expected a whole number, not negative, found `none`
             app.yaml:2:46: engine.commit_interval_ms: must be at least 1
             app.yaml:2:49: `batch_bytes` is unknown; known: batch_bytes_max, commit_interval_ms, dead_letter_retention_ms, instance, journal_retention_ms, memory_bytes_max, state_dir, workers
-            app.yaml:3:17: http.listen: `8080` is no address; write host:port
+            app.yaml:3:17: http.listen: `8080` is no address; write an IP address and a port: 127.0.0.1:8080
             app.yaml:5:32: kafka.properties.sasl.password: a secret must not stand in a file; write `${env:NAME}` or `${file:PATH}`
             app.yaml:5:55: `${home}` refers to nothing; write `${env:NAME}` or `${file:PATH}`
             app.yaml:6:1: `htpp` is unknown; did you mean `http`?

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::super::engine::Route;
 use super::super::plan::{Content, Topology};
 use super::super::settings::Access;
+use crate::record::Topic;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Acl {
@@ -42,9 +43,12 @@ pub enum Operation {
     Read,
     Write,
     Create,
+    Describe,
 }
 
-/// All that is needed, part by part: `create` (only if fairlead shall create its topics), `engine`, `ingest`, sinks.
+/// All that is needed, part by part: `create` (only if fairlead shall create its topics), `engine`, `ingest`, sinks; and, for
+/// people who look into it, the commands `lineage`, `dead-letter` (`list` and `show`) and `retry`. `send` needs what `ingest`
+/// needs.
 pub fn acls(topology: &Topology) -> Vec<Acl> {
     let mut needs = Needs::default();
     for topic in topology.topics.keys() {
@@ -60,6 +64,7 @@ pub fn acls(topology: &Topology) -> Vec<Acl> {
             needs.topic(topic_use.section, &topic_use.topic.value, Operation::Write);
         }
     }
+    commands_of_people(topology, &mut needs);
     needs
         .0
         .into_iter()
@@ -97,6 +102,31 @@ fn engine(topology: &Topology, needs: &mut Needs) {
     );
 }
 
+/// Reading outside a group still asks for the group's coordinator, which needs Describe.
+fn commands_of_people(topology: &Topology, needs: &mut Needs) {
+    let (names, group) = (&topology.names, topology.names.reader_group());
+    for part in ["lineage", "dead-letter", "retry"] {
+        needs.add(part, Resource::Group, Pattern::Literal, group.clone(), Operation::Describe);
+    }
+    for (topic, planned) in &topology.topics {
+        if !matches!(planned.content, Content::Changelog(_)) {
+            needs.topic("lineage", topic.as_str(), Operation::Read);
+        }
+    }
+    let letters = names.dead_letters();
+    needs.topic("dead-letter", letters.as_str(), Operation::Read);
+    needs.topic("retry", letters.as_str(), Operation::Read);
+    needs.topic("retry", letters.as_str(), Operation::Write);
+    // Whatever is read can die.
+    let sources = topology.sub_topologies.values().flat_map(|plan| plan.sources.keys().map(Topic::as_str));
+    let uses = topology.settings.topics();
+    let read =
+        uses.iter().filter(|topic_use| topic_use.access == Access::Reads).map(|topic_use| &*topic_use.topic.value);
+    sources.chain(read).for_each(|topic| needs.topic("retry", topic, Operation::Write));
+    let id = names.retry_transactional_id();
+    needs.add("retry", Resource::TransactionalId, Pattern::Literal, id, Operation::Write);
+}
+
 /// In the order of parts, resources and names.
 #[derive(Default)]
 struct Needs(BTreeMap<(String, Resource, String, Pattern), Vec<Operation>>);
@@ -129,7 +159,7 @@ pub fn commands(acls: &[Acl], application: &str) -> String {
     for acl in acls {
         if acl.part != part {
             part = &acl.part;
-            let remark = if part == "create" { ": only if fairlead shall create its topics" } else { "" };
+            let remark = remark(part);
             _ = writeln!(out, "# {part}{remark}");
         }
         _ = write!(
@@ -145,14 +175,24 @@ pub fn commands(acls: &[Acl], application: &str) -> String {
     out
 }
 
+fn remark(part: &str) -> &'static str {
+    match part {
+        "create" => ": only if fairlead shall create its topics",
+        "lineage" | "dead-letter" => ": for people who look into it",
+        "retry" => ": for people who run `fairlead dead-letter retry`",
+        _ => "",
+    }
+}
+
 /// The same for people.
 pub fn table(acls: &[Acl]) -> String {
+    let part = acls.iter().map(|acl| acl.part.len()).max().unwrap_or_default();
     let width = acls.iter().map(|acl| acl.name.len() + 1).max().unwrap_or_default();
-    let mut out = format!("{:8} {:16} {:width$} operations\n", "part", "resource", "name");
+    let mut out = format!("{:part$} {:16} {:width$} operations\n", "part", "resource", "name");
     for acl in acls {
         let name = if acl.pattern == Pattern::Prefixed { format!("{}*", acl.name) } else { acl.name.clone() };
         let operations: Vec<_> = acl.operations.iter().map(|operation| format!("{operation:?}")).collect();
-        let line = format!("{:8} {:16} {name:width$} {}", acl.part, acl.resource.name(), operations.join(", "));
+        let line = format!("{:part$} {:16} {name:width$} {}", acl.part, acl.resource.name(), operations.join(", "));
         _ = writeln!(out, "{line}");
     }
     out

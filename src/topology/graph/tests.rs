@@ -7,7 +7,7 @@ use crate::topology::spec::SourceFile;
 
 const FILE: &str = "\
 application: fairlead
-ingest: { alerts: oncall.alerts.v1, deploys: delivery.deploys.v1 }
+ingest: { alerts: oncall.alerts.v1, deploys: delivery.deploys.v1, open: true }
 slack: { actions: oncall.slack-actions.v1, outcomes: oncall.slack-outcomes.v1 }
 topics:
   oncall.alerts.v1: { fact: alert, partitions: 4 }
@@ -110,31 +110,46 @@ fn the_graph_as_mermaid_draws_stores_topics_and_sections() {
 fn every_part_gets_what_it_needs_and_no_more() {
     let acls = acls::acls(&topology());
     expect![[r#"
-        part     resource         name                            operations
-        create   topic            delivery.deploys.v1             Create
-        create   topic            fairlead.dead-letters.v1        Create
-        create   topic            fairlead.incident-changelog.v1  Create
-        create   topic            fairlead.journal.v1             Create
-        create   topic            fairlead.strict-changelog.v1    Create
-        create   topic            oncall.alerts.v1                Create
-        create   topic            oncall.incidents.v1             Create
-        create   topic            oncall.slack-actions.v1         Create
-        create   topic            oncall.slack-outcomes.v1        Create
-        engine   topic            fairlead.dead-letters.v1        Write
-        engine   topic            fairlead.incident-changelog.v1  Read, Write
-        engine   topic            fairlead.journal.v1             Write
-        engine   topic            fairlead.strict-changelog.v1    Read, Write
-        engine   topic            oncall.alerts.v1                Read
-        engine   topic            oncall.incidents.v1             Write
-        engine   group            fairlead.engine                 Read
-        engine   transactional-id fairlead.engine.*               Write
-        ingest   topic            delivery.deploys.v1             Write
-        ingest   topic            oncall.alerts.v1                Write
-        slack    topic            fairlead.dead-letters.v1        Write
-        slack    topic            oncall.slack-actions.v1         Read
-        slack    topic            oncall.slack-outcomes.v1        Read, Write
-        slack    group            fairlead.sink.slack             Read
-        slack    transactional-id fairlead.sink.slack.*           Write
+        part        resource         name                            operations
+        create      topic            delivery.deploys.v1             Create
+        create      topic            fairlead.dead-letters.v1        Create
+        create      topic            fairlead.incident-changelog.v1  Create
+        create      topic            fairlead.journal.v1             Create
+        create      topic            fairlead.strict-changelog.v1    Create
+        create      topic            oncall.alerts.v1                Create
+        create      topic            oncall.incidents.v1             Create
+        create      topic            oncall.slack-actions.v1         Create
+        create      topic            oncall.slack-outcomes.v1        Create
+        dead-letter topic            fairlead.dead-letters.v1        Read
+        dead-letter group            fairlead.reader                 Describe
+        engine      topic            fairlead.dead-letters.v1        Write
+        engine      topic            fairlead.incident-changelog.v1  Read, Write
+        engine      topic            fairlead.journal.v1             Write
+        engine      topic            fairlead.strict-changelog.v1    Read, Write
+        engine      topic            oncall.alerts.v1                Read
+        engine      topic            oncall.incidents.v1             Write
+        engine      group            fairlead.engine                 Read
+        engine      transactional-id fairlead.engine.*               Write
+        ingest      topic            delivery.deploys.v1             Write
+        ingest      topic            oncall.alerts.v1                Write
+        lineage     topic            delivery.deploys.v1             Read
+        lineage     topic            fairlead.dead-letters.v1        Read
+        lineage     topic            fairlead.journal.v1             Read
+        lineage     topic            oncall.alerts.v1                Read
+        lineage     topic            oncall.incidents.v1             Read
+        lineage     topic            oncall.slack-actions.v1         Read
+        lineage     topic            oncall.slack-outcomes.v1        Read
+        lineage     group            fairlead.reader                 Describe
+        retry       topic            fairlead.dead-letters.v1        Read, Write
+        retry       topic            oncall.alerts.v1                Write
+        retry       topic            oncall.slack-actions.v1         Write
+        retry       group            fairlead.reader                 Describe
+        retry       transactional-id fairlead.dead-letters.retry     Write
+        slack       topic            fairlead.dead-letters.v1        Write
+        slack       topic            oncall.slack-actions.v1         Read
+        slack       topic            oncall.slack-outcomes.v1        Read, Write
+        slack       group            fairlead.sink.slack             Read
+        slack       transactional-id fairlead.sink.slack.*           Write
     "#]]
     .assert_eq(&acls::table(&acls));
     let commands = acls::commands(&acls, "fairlead");

@@ -101,7 +101,7 @@ async fn ten_mebibytes_are_refused_whether_announced_or_streamed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_kafka_the_answer_is_503_in_time_and_what_waits_is_bounded() {
     let budget = 32 * 1024;
-    let capacity = Capacity { body_bytes: budget, inflight_bytes: budget, ..Capacity::default() };
+    let capacity = Capacity { body_bytes_max: budget, inflight_bytes_max: budget, ..Capacity::default() };
     // Nothing listens on port 1.
     let sending = sending("127.0.0.1:1", Duration::from_secs(8));
     let server = Server::start_with(config(sending, capacity, Clock::wall())).await;

@@ -3,7 +3,11 @@
 //! A new section is a struct here and a field of [`Settings`]; a topic that it names is a line in [`Settings::topics`], a rule
 //! that serde cannot state is a line in its `problems`. Unknown options are errors by the way files are read.
 
+mod ingest;
+
 use std::collections::BTreeMap;
+// Addresses only: nothing is opened here.
+use core::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -12,6 +16,8 @@ use serde::de::IgnoredAny;
 use super::template::Template;
 use super::yaml::Located;
 use crate::event::FactKind;
+
+pub use ingest::{Capacity, Ingest, Limits, Mapping};
 
 #[derive(Clone, Debug, Deserialize)]
 pub struct Settings {
@@ -92,6 +98,7 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default)]
 pub struct Http {
+    /// An IP address and a port.
     pub listen: String,
 }
 
@@ -101,13 +108,11 @@ impl Default for Http {
     }
 }
 
-/// Where facts from outside go.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Ingest {
-    pub alerts: Located<String>,
-    pub deploys: Located<String>,
-    /// The bearer token of every endpoint that writes.
-    pub token: Option<Template>,
+impl Http {
+    /// `None`: it is none.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.listen.parse().ok()
+    }
 }
 
 /// The sink that posts what actions say.
@@ -166,12 +171,21 @@ impl Settings {
         least_one("engine.batch_bytes_max", engine.batch_bytes_max.into());
         least_one("engine.memory_bytes_max", engine.memory_bytes_max);
         least_one("kafka.replication_factor", self.kafka.replication_factor.unwrap_or(1).into());
-        let port = self.http.listen.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
-        if !matches!(port, Some(Ok(_))) {
-            problems.push(format!("http.listen: `{}` is no address; write host:port", self.http.listen));
+        if self.http.address().is_none() {
+            let listen = &self.http.listen;
+            problems
+                .push(format!("http.listen: `{listen}` is no address; write an IP address and a port: 127.0.0.1:8080"));
+        }
+        if let Some(ingest) = &self.ingest {
+            problems.extend(ingest.problems(&self.http));
         }
         problems.extend(self.open_secrets());
         problems
+    }
+
+    /// What runs, but perhaps not as meant, each with its path in front.
+    pub fn warnings(&self) -> Vec<String> {
+        self.ingest.iter().flat_map(Ingest::warnings).collect()
     }
 
     /// Secrets that stand in the file itself.

@@ -1,0 +1,39 @@
+//! The options of every command that looks into a cluster.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+
+use super::problems;
+use crate::app::cluster::Cluster;
+use crate::app::source;
+use crate::topology::template::Template;
+
+#[derive(Args)]
+pub struct Reach {
+    /// Directory of the topology's files
+    #[arg(long, default_value = "topology", env = "FAIRLEAD_TOPOLOGY")]
+    topology: PathBuf,
+    /// Another cluster than the topology's; without either the embedded broker of a running `fairlead run`
+    #[arg(long, value_name = "HOST:PORT")]
+    kafka: Option<String>,
+    /// Another registry than the topology's; without either the embedded one
+    #[arg(long, value_name = "URL")]
+    registry: Option<String>,
+}
+
+impl Reach {
+    pub fn cluster(&self) -> Result<Cluster> {
+        let mut topology = problems::require(source::load(&self.topology)?)?;
+        let plain = |text: &String| Template::try_from(text.clone()).map_err(anyhow::Error::msg);
+        let settings = &mut topology.settings;
+        if let Some(kafka) = &self.kafka {
+            settings.kafka.bootstrap_servers = Some(plain(kafka)?);
+        }
+        if let Some(registry) = &self.registry {
+            settings.registry.url = Some(plain(registry)?);
+        }
+        Cluster::reach(topology)
+    }
+}

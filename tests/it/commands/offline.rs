@@ -1,0 +1,45 @@
+//! What needs no cluster: check and explain.
+
+use super::Home;
+
+/// Where nobody listens.
+const NOBODY: &str = "127.0.0.1:1";
+
+#[test]
+fn check_tells_all_problems_at_once_and_its_exit_code_says_whether_it_can_run() {
+    let home = Home::new("checked", NOBODY, "http://127.0.0.1:1");
+    let fine = home.fairlead(&["check"]);
+    assert!(fine.fine, "{}{}", fine.out, fine.err);
+    assert!(fine.out.contains("app.yaml:10:89: warning: ingest.open: whoever can reach the port"), "{}", fine.out);
+    assert!(fine.out.contains("\nfine: checked, 4 operators in 1 sub-topology, 10 topics"), "{}", fine.out);
+
+    let app = home.topology().join("app.yaml");
+    let text = std::fs::read_to_string(&app)
+        .unwrap()
+        .replace("127.0.0.1:0", "0.0.0.0:8080")
+        .replace("workers: 1", "workers: 0");
+    std::fs::write(&app, text).unwrap();
+    let broken = home.fairlead(&["check", "--output", "json"]);
+    assert!(!broken.fine && broken.err.is_empty(), "{}", broken.err);
+    let report: serde_json::Value = serde_json::from_str(&broken.out).unwrap();
+    let told = |index: usize| report["problems"][index]["message"].as_str().unwrap_or_default().to_owned();
+    assert_eq!((&report["fine"], &report["errors"]), (&false.into(), &2.into()), "{report}");
+    assert!(told(0).starts_with("engine.workers: must be at least 1"), "{report}");
+    assert!(told(1).starts_with("ingest.open: 0.0.0.0:8080 can be reached from outside"), "{report}");
+    let refused = home.fairlead(&["run"]);
+    assert!(!refused.fine && refused.err.contains("can be reached from outside"), "{}", refused.err);
+}
+
+#[test]
+fn explain_draws_the_graph_shows_an_operator_and_lists_rights() {
+    let home = Home::new("explained", NOBODY, "http://127.0.0.1:1");
+    assert!(home.fairlead(&["explain"]).out.contains("sub-topology oncall   2 tasks"));
+    assert!(home.fairlead(&["explain", "--format", "mermaid"]).out.starts_with("flowchart LR\n"));
+    let operator = home.fairlead(&["explain", "incident", "-o", "json"]).json();
+    assert_eq!((&operator["kind"], &operator["config"]["alerts_max"]), (&"incident".into(), &50.into()));
+    let unknown = home.fairlead(&["explain", "incidnet"]);
+    assert!(!unknown.fine && unknown.err.contains("did you mean `incident`?"), "{}", unknown.err);
+    let rights = home.fairlead(&["explain", "--acls", "--output", "kafka-acls"]).out;
+    assert!(rights.contains("--allow-principal User:explained-engine --operation Read"), "{rights}");
+    assert!(rights.contains("# retry: for people who run `fairlead dead-letter retry`\n"), "{rights}");
+}
