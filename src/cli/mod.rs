@@ -6,6 +6,7 @@ mod demo;
 mod embedded;
 mod problems;
 mod run;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -32,6 +33,8 @@ enum Command {
     Run(run::Run),
     /// Replay a recorded night through the whole of it, with nothing installed
     Demo(demo::Demo),
+    /// Prove from the topics that nothing was lost and nothing doubled
+    Verify(verify::Verify),
     /// Run the single-node broker and the registry alone
     Embedded(embedded::EmbeddedCommand),
 }
@@ -47,6 +50,7 @@ impl Cli {
             match self.command {
                 Command::Run(command) => command.run().await,
                 Command::Demo(command) => command.run().await,
+                Command::Verify(command) => command.run().await,
                 Command::Embedded(command) => command.run().await,
             }
         });

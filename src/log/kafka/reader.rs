@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
 use rdkafka::error::RDKafkaErrorCode;
 
-use super::consumer::{CALL, fatal, list, unavailable};
+use super::consumer::{CALL, committed, fatal, list, unavailable};
 use super::native::Queue;
 use crate::log::client::Connection;
-use crate::log::{Error, Reader, Watermarks};
+use crate::log::{Committed, Error, Reader, Watermarks};
 use crate::record::{Batch, EventTime, Offset, TopicPartition};
 
 /// After this long without a message the partition's queue is led to ours again.
@@ -39,6 +39,11 @@ impl KafkaReader {
         let (topic, number) = (partition.topic.as_str(), partition.partition.0);
         let (low, high) = self.uncommitted.fetch_watermarks(topic, number, CALL).map_err(unavailable)?;
         Ok(Watermarks { low: Offset(low), high: Offset(high) })
+    }
+
+    /// The stable committed offsets of the group whose name this reader has, in the order asked.
+    pub fn committed(&self, partitions: &[TopicPartition]) -> Result<Vec<Option<Committed>>, Error> {
+        committed(&self.consumer, partitions)
     }
 
     /// The first offset at or after the time; the end if there is none.
