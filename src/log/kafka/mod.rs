@@ -25,7 +25,7 @@ use super::{Committed, Error, Log, Polled, Watermarks};
 use crate::record::{Batch, NewRecord, Offset, Topic, TopicPartition};
 
 /// A paused member hears of a twin with its next heartbeat.
-const VERDICT: Duration = Duration::from_secs(3);
+const VERDICT: Duration = Duration::from_secs(5);
 
 /// Who this member is.
 #[derive(Clone, Debug)]

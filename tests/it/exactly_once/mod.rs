@@ -139,6 +139,21 @@ fn pause(process: &Process, ms: u64) {
     process.signal("CONT");
 }
 
+#[test]
+fn a_process_that_dies_at_any_step_of_a_commit_loses_and_doubles_nothing() {
+    let site = Site::new();
+    let load = Load::start(&site, 11, 20);
+    for point in ["before begin", "after begin", "after produce", "before commit", "after commit", "after store write"] {
+        let dies = format!("{point}=2*off->return(die)");
+        let mut process = site.start_with("a", "a", &[("FAILPOINTS", &dies)]);
+        site.wait_for("the process to die", || !process.is_running());
+    }
+    let _last = site.start("a");
+    let sent = load.finish();
+    site.wait_until_all_is_committed();
+    assert_model_saw(&site, sent);
+}
+
 /// The tenth commit takes its time, so that a signal meets it open.
 const SLOW_COMMIT: [(&str, &str); 1] = [("FAILPOINTS", "before commit=10*off->1*sleep(5000)")];
 /// Longer than a transaction may take, ten seconds, and than the broker needs to see it.
