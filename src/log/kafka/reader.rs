@@ -60,6 +60,10 @@ impl KafkaReader {
     fn go_to(&mut self, partition: &TopicPartition, from: Offset) -> Result<(), Error> {
         let start = (partition.clone(), from);
         if self.at.as_ref() != Some(&start) {
+            if self.at.as_ref().is_none_or(|(before, _)| before.topic != partition.topic) {
+                // An assignment alone finds its leader by a timer of seconds.
+                self.consumer.fetch_metadata(Some(partition.topic.as_str()), CALL).map_err(unavailable)?;
+            }
             self.forward(partition)?;
             self.consumer.assign(&list(std::slice::from_ref(&start))?).map_err(unavailable)?;
             self.at = Some(start);

@@ -143,7 +143,8 @@ fn pause(process: &Process, ms: u64) {
 fn a_process_that_dies_at_any_step_of_a_commit_loses_and_doubles_nothing() {
     let site = Site::new();
     let load = Load::start(&site, 11, 20);
-    for point in ["before begin", "after begin", "after produce", "before commit", "after commit", "after store write"] {
+    for point in ["before begin", "after begin", "after produce", "before commit", "after commit", "after store write"]
+    {
         let dies = format!("{point}=2*off->return(die)");
         let mut process = site.start_with("a", "a", &[("FAILPOINTS", &dies)]);
         site.wait_for("the process to die", || !process.is_running());
