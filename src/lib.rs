@@ -23,3 +23,5 @@ pub mod record;
 pub mod runtime;
 pub mod sink;
 pub mod topology;
+#[cfg(feature = "runtime")]
+pub mod verify;

@@ -9,9 +9,9 @@ pub mod cluster;
 pub mod decoded;
 mod embedded;
 mod endpoints;
-mod schemas;
+pub mod schemas;
 pub mod source;
-mod topics;
+pub mod topics;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -165,7 +165,8 @@ fn start_workers(
     let connect = move |worker: usize| {
         let group = names.engine_group();
         let transactional_id = names.transactional_id(&instance, worker);
-        let identity = Identity { group: group.clone(), transactional_id, instance_id: None };
+        let instance_id = Some(transactional_id.clone());
+        let identity = Identity { group: group.clone(), transactional_id, instance_id };
         let log = KafkaLog::join(&connection, &identity, &sources)?;
         let reader = KafkaReader::new(&connection, &group)?;
         Ok((Box::new(log) as Box<dyn Log>, Box::new(reader) as Box<dyn Reader>))

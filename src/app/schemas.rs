@@ -7,9 +7,9 @@ use tokio::runtime::Handle;
 
 use super::Endpoints;
 use crate::codec::registry::RegistryClient;
-use crate::codec::{Format, Formats};
+use crate::codec::{Format, Formats, SchemaId};
 use crate::runtime::{SchemaAnswer, SchemaSource};
-use crate::topology::plan::{Content, StateFormats, Topology};
+use crate::topology::plan::{Content, StateFormats, Subject, Topology};
 
 /// How long a registry may take to come up before the start is given up.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -25,12 +25,37 @@ pub struct Registered {
 }
 
 pub async fn register(topology: &Topology, endpoints: &Endpoints) -> Result<Registered> {
+    let client = client(endpoints)?;
+    let id_of = async |subject: &Subject| Ok(client.register(&subject.name, subject.schema_json).await?);
+    collect(topology, source(client.clone()), id_of).await
+}
+
+/// The same without registering anything: for commands that only look.
+pub async fn look_up(topology: &Topology, endpoints: &Endpoints) -> Result<Registered> {
+    let client = client(endpoints)?;
+    let id_of = async |subject: &Subject| {
+        let id = client.registered(&subject.name, subject.schema_json).await?;
+        id.with_context(|| {
+            format!("subject {}: the schema is not registered; has this topology run yet?", subject.name)
+        })
+    };
+    collect(topology, source(client.clone()), id_of).await
+}
+
+fn client(endpoints: &Endpoints) -> Result<RegistryClient> {
     let login = endpoints.registry_login.as_ref().map(|(name, password)| (name.as_str(), password.as_str()));
-    let client = RegistryClient::new(&endpoints.registry_url, login, PATIENCE)?;
+    Ok(RegistryClient::new(&endpoints.registry_url, login, PATIENCE)?)
+}
+
+async fn collect(
+    topology: &Topology,
+    source: SchemaSource,
+    id_of: impl AsyncFn(&Subject) -> Result<SchemaId>,
+) -> Result<Registered> {
     let (mut formats, mut states) = (Formats::default(), StateFormats::default());
     let (mut journal, mut dead_letter) = (None, None);
     for subject in topology.subjects() {
-        let id = client.register(&subject.name, subject.schema_json).await?;
+        let id = id_of(&subject).await?;
         let format = Format::new(id, subject.schema_json)?;
         match subject.content {
             Content::Fact(kind) => formats.write_fact_with(kind, format),
@@ -47,7 +72,7 @@ pub async fn register(topology: &Topology, endpoints: &Endpoints) -> Result<Regi
         states,
         journal: journal.context("the topology has no journal")?,
         dead_letter: dead_letter.context("the topology has no dead letters")?,
-        source: source(client),
+        source,
     })
 }
 

@@ -13,6 +13,7 @@ mod problems;
 mod reach;
 mod run;
 mod send;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -39,6 +40,8 @@ enum Command {
     Run(run::Run),
     /// Replay a recorded night through the whole of it, with nothing installed
     Demo(demo::Demo),
+    /// Prove from the topics that nothing was lost and nothing doubled
+    Verify(verify::Verify),
     /// Run the single-node broker and the registry alone
     Embedded(embedded::EmbeddedCommand),
     /// Say all that is wrong with a topology, without starting anything
@@ -64,6 +67,7 @@ impl Cli {
             let done = match self.command {
                 Command::Run(command) => command.run().await,
                 Command::Demo(command) => command.run().await,
+                Command::Verify(command) => command.run().await,
                 Command::Embedded(command) => command.run().await,
                 Command::Check(command) => return command.run(),
                 Command::Explain(command) => command.run(),

@@ -46,6 +46,13 @@ pub struct RegistryClient {
     patience: Duration,
 }
 
+/// One of a subject's schemas.
+struct Version {
+    number: u32,
+    id: SchemaId,
+    schema_json: String,
+}
+
 impl RegistryClient {
     /// `login` is a name and a password.
     pub fn new(url: &str, login: Option<(&str, &str)>, patience: Duration) -> Result<Self, Error> {
@@ -61,6 +68,7 @@ impl RegistryClient {
     /// Registers the schema, or finds it registered; refuses one that cannot read what the subject's versions wrote.
     pub async fn register(&self, subject: &str, schema_json: &str) -> Result<SchemaId, Error> {
         let existing = self.versions(subject).await?;
+        let existing: Vec<_> = existing.into_iter().map(|version| (version.number, version.schema_json)).collect();
         let conflicts =
             conflicts(schema_json, &existing).map_err(|error| Error::Refused { subject: subject.to_owned(), error })?;
         if !conflicts.is_empty() {
@@ -76,6 +84,15 @@ impl RegistryClient {
         Ok(SchemaId(registered.id))
     }
 
+    /// The id under which the subject has this very schema; asks only.
+    pub async fn registered(&self, subject: &str, schema_json: &str) -> Result<Option<SchemaId>, Error> {
+        let parse = |json: &str| serde_json::from_str::<serde_json::Value>(json).ok();
+        let wanted = parse(schema_json);
+        let versions = self.versions(subject).await?;
+        let found = versions.iter().rev().find(|version| parse(&version.schema_json) == wanted);
+        Ok(found.map(|version| version.id))
+    }
+
     /// A writer's schema; `None` only if the registry says that it does not know the id. Any other refusal (a lost
     /// permission, an inner error, a wrong path) passes or is mended, and is no fault of the record. Asks once.
     pub async fn schema(&self, id: SchemaId) -> Result<Option<String>, Error> {
@@ -87,7 +104,7 @@ impl RegistryClient {
     }
 
     /// Every version of the subject and its schema; none if there is no such subject.
-    async fn versions(&self, subject: &str) -> Result<Vec<(u32, String)>, Error> {
+    async fn versions(&self, subject: &str) -> Result<Vec<Version>, Error> {
         let subjects = self.patiently(async || get_all_subjects(&self.settings).await).await;
         let subjects = subjects.map_err(|error| self.refused(subject, &error))?;
         if !subjects.iter().any(|known| known == subject) {
@@ -99,7 +116,8 @@ impl RegistryClient {
             let found = self
                 .patiently(async || get_schema_by_subject_and_version(&self.settings, subject, Some(number)).await)
                 .await;
-            versions.push((number, found.map_err(|error| self.refused(subject, &error))?.schema));
+            let found = found.map_err(|error| self.refused(subject, &error))?;
+            versions.push(Version { number, id: SchemaId(found.id), schema_json: found.schema });
         }
         Ok(versions)
     }

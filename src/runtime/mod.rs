@@ -35,6 +35,7 @@ pub use program::{Instantiate, Program, Written};
 pub use run::{Connect, Handle, Shared, run};
 pub use schemas::{SchemaAnswer, SchemaSource, Schemas};
 pub use stores::Stores;
+pub use task::sequence_of_metadata;
 pub use worker::{Parts, Worker};
 
 use crate::log;

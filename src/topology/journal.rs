@@ -49,8 +49,15 @@ impl fmt::Display for TaskId {
     }
 }
 
+impl Journal {
+    /// What the records of this commit carry in their [`HEADER`]. Fails if the task's name is none.
+    pub fn position(&self) -> Result<JournalPosition, String> {
+        format!("{}/{}@{}", self.task, self.sequence, self.acted_at_ms).parse()
+    }
+}
+
 /// Where a commit stands in its task's journal; printed as `oncall/3/128@1700000000000` in [`HEADER`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct JournalPosition {
     pub task: TaskId,
     pub sequence: i64,

@@ -6,6 +6,8 @@ mod compat;
 #[cfg(feature = "runtime")]
 mod conformance;
 #[cfg(feature = "runtime")]
+mod exactly_once;
+#[cfg(feature = "runtime")]
 mod harness;
 #[cfg(feature = "runtime")]
 mod ingest;

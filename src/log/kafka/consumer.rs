@@ -4,7 +4,7 @@
 //! after a pause or an abort every partition is sought to where *we* are.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
@@ -21,6 +21,7 @@ use crate::record::{Batch, Offset, Partition, Topic, TopicPartition};
 
 /// How long one wait may keep rebalances waiting.
 const SLICE: Duration = Duration::from_millis(20);
+const SESSION_MS: &str = "session.timeout.ms";
 /// For calls that ask the broker.
 pub const CALL: Duration = Duration::from_secs(10);
 
@@ -122,6 +123,10 @@ impl Member {
         if let Some(instance) = instance {
             config.set("group.instance.id", instance);
         }
+        if !connection.properties.contains_key(SESSION_MS) {
+            // Who does not come back holds its partitions for so long.
+            config.set(SESSION_MS, "10000");
+        }
         let context = MemberContext(Mutex::new(Events::default()));
         let consumer: Arc<BaseConsumer<MemberContext>> = Arc::new(config.create_with_context(context).map_err(fatal)?);
         let names: Vec<&str> = topics.iter().map(Topic::as_str).collect();
@@ -163,6 +168,26 @@ impl Member {
 
     /// Serves callbacks. Records never come this way: their queues were forwarded before the assignment.
     fn serve(&mut self) -> Result<Option<Rebalance>, Error> {
+        self.serve_callbacks()?;
+        let mut events = self.events()?;
+        Ok(events.rebalances.pop_front())
+    }
+
+    /// Gives the group time to tell that this member is none any more; rebalances are kept for the next poll.
+    pub fn hear_out(&mut self, time: Duration) -> Result<(), Error> {
+        let until = Instant::now() + time;
+        while Instant::now() < until {
+            self.serve_callbacks()?;
+            std::thread::sleep(Duration::from_millis(1)); // what the group says may stand behind much else
+        }
+        Ok(())
+    }
+
+    fn events(&self) -> Result<MutexGuard<'_, Events>, Error> {
+        self.consumer.context().0.lock().map_err(|_| Error::Fatal("a callback panicked".into()))
+    }
+
+    fn serve_callbacks(&mut self) -> Result<(), Error> {
         while let Some(polled) = self.consumer.poll(Duration::ZERO) {
             match polled {
                 Ok(stray) => {
@@ -173,15 +198,14 @@ impl Member {
                 Err(error) => judge(&error)?,
             }
         }
-        let context = self.consumer.context();
-        let mut events = context.0.lock().map_err(|_| Error::Fatal("a callback panicked".into()))?;
+        let mut events = self.events()?;
         while let Some((error, reason)) = events.errors.pop_front() {
             tracing::debug!(%error, reason, "kafka consumer");
             if let KafkaError::Global(RDKafkaErrorCode::Fatal) = error {
                 return Err(Error::Fatal(format!("the group member failed for good: {reason}")));
             }
         }
-        Ok(events.rebalances.pop_front())
+        Ok(())
     }
 
     pub fn assign(&mut self, starts: &[(TopicPartition, Offset)]) -> Result<(), Error> {
@@ -244,24 +268,32 @@ impl Member {
     }
 
     pub fn committed(&self, partitions: &[TopicPartition]) -> Result<Vec<Option<Committed>>, Error> {
-        let mut asked = TopicPartitionList::new();
-        for partition in partitions {
-            asked.add_partition(partition.topic.as_str(), partition.partition.0);
-        }
-        let answer = self.consumer.committed_offsets(asked, CALL).map_err(unavailable)?;
-        // An offset that could not be read is not one that was never committed: that would read everything again.
-        each(&answer)?;
-        let find = |partition: &TopicPartition| {
-            let found = answer.find_partition(partition.topic.as_str(), partition.partition.0)?;
-            match found.offset() {
-                rdkafka::Offset::Offset(next) => {
-                    Some(Committed { offset: Offset(next), metadata: found.metadata().to_owned() })
-                }
-                _ => None,
-            }
-        };
-        Ok(partitions.iter().map(find).collect())
+        committed(self.consumer(), partitions)
     }
+}
+
+/// The stable committed offsets of the consumer's group, in the order asked.
+pub fn committed<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    partitions: &[TopicPartition],
+) -> Result<Vec<Option<Committed>>, Error> {
+    let mut asked = TopicPartitionList::new();
+    for partition in partitions {
+        asked.add_partition(partition.topic.as_str(), partition.partition.0);
+    }
+    let answer = consumer.committed_offsets(asked, CALL).map_err(unavailable)?;
+    // An offset that could not be read is not one that was never committed: that would read everything again.
+    each(&answer)?;
+    let find = |partition: &TopicPartition| {
+        let found = answer.find_partition(partition.topic.as_str(), partition.partition.0)?;
+        match found.offset() {
+            rdkafka::Offset::Offset(next) => {
+                Some(Committed { offset: Offset(next), metadata: found.metadata().to_owned() })
+            }
+            _ => None,
+        }
+    };
+    Ok(partitions.iter().map(find).collect())
 }
 
 /// Copies messages into the batch and keeps the positions.

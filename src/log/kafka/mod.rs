@@ -26,13 +26,17 @@ use super::client::Connection;
 use super::{Committed, Error, Log, Polled, Watermarks};
 use crate::record::{Batch, NewRecord, Offset, Topic, TopicPartition};
 
+/// A paused member hears of a twin with its next heartbeat.
+const VERDICT: Duration = Duration::from_secs(5);
+
 /// Who this member is.
 #[derive(Clone, Debug)]
 pub struct Identity {
     pub group: String,
     /// Stable over restarts, so that a restart ends the dead one's transaction at once; unique among running workers.
     pub transactional_id: String,
-    /// `group.instance.id`, for static membership.
+    /// `group.instance.id`, for static membership: who comes back within the session's time finds its partitions as they
+    /// were and nobody else has to stop; who takes the same name while the other lives fences it.
     pub instance_id: Option<String>,
 }
 
@@ -111,6 +115,10 @@ impl Log for KafkaLog {
     }
 
     fn renew_producer(&mut self) -> Result<(), Error> {
+        if self.transactions.has_timed_out() {
+            // After a pause somebody else may have been put in our place: the group knows before we fence him.
+            self.member.hear_out(VERDICT)?;
+        }
         self.transactions.renew()
     }
 

@@ -3,10 +3,14 @@
 //! librdkafka speaks the old transaction protocol (no KIP-890 part 2): an EndTxn that was delayed and repeated may end a
 //! *later* transaction. So a producer that saw a transport error or a time-out inside a transaction is used for no other:
 //! [`Transactions::is_suspect`] tells, and the caller renews it.
+//!
+//! A coordinator that ends a transaction for being open too long fences its producer as if a newer one had come. So a fence is
+//! a twin's doing only if our own transaction cannot have timed out; after a pause (a stopped process, a closed lid) it can, and
+//! the caller renews the producer. A twin that lives fences the renewed one at once, and that one stops.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rdkafka::TopicPartitionList;
 use rdkafka::client::ClientContext;
@@ -59,22 +63,42 @@ pub struct Transactions {
     transactional_id: String,
     producer: BaseProducer<TransactionContext>,
     seen: Arc<Seen>,
-    began: Option<Instant>,
+    began: Option<Began>,
     suspect: bool,
+    timed_out: bool,
+}
+
+/// By two clocks: the steady one stands still while the machine sleeps, the other may be set.
+#[derive(Clone, Copy)]
+struct Began(Instant, SystemTime);
+
+impl Began {
+    fn now() -> Self {
+        Self(Instant::now(), SystemTime::now())
+    }
+
+    fn elapsed(self) -> Duration {
+        self.0.elapsed().max(self.1.elapsed().unwrap_or_default())
+    }
 }
 
 impl Transactions {
     pub fn new(connection: &Connection, transactional_id: &str) -> Result<Self, Error> {
         let (producer, seen) = create(connection, transactional_id)?;
         let (connection, transactional_id) = (connection.clone(), transactional_id.to_owned());
-        Ok(Self { connection, transactional_id, producer, seen, began: None, suspect: false })
+        Ok(Self { connection, transactional_id, producer, seen, began: None, suspect: false, timed_out: false })
     }
 
     /// Fences every older producer of this id and ends its open transaction.
     pub fn renew(&mut self) -> Result<(), Error> {
         (self.producer, self.seen) = create(&self.connection, &self.transactional_id)?;
-        (self.began, self.suspect) = (None, false);
+        (self.began, self.suspect, self.timed_out) = (None, false, false);
         Ok(())
+    }
+
+    /// The last fence came when our own transaction may have been ended for its age.
+    pub fn has_timed_out(&self) -> bool {
+        self.timed_out
     }
 
     pub fn is_suspect(&self) -> bool {
@@ -86,7 +110,7 @@ impl Transactions {
         self.seen.hazard.store(false, Ordering::Relaxed);
         self.failed_delivery();
         self.producer.begin_transaction().map_err(|error| self.judge_kafka(error))?;
-        self.began = Some(Instant::now());
+        self.began = Some(Began::now());
         Ok(())
     }
 
@@ -122,7 +146,7 @@ impl Transactions {
             if let Some(error) = self.failed_delivery() {
                 let told = format!("a record was not delivered: {error}");
                 let fenced = error.rdkafka_error_code().is_some_and(is_fenced);
-                return Err(if fenced { Error::Fenced(told) } else { Error::Abort(told) });
+                return Err(if fenced { self.fenced(told) } else { Error::Abort(told) });
             }
             if empty {
                 return Ok(());
@@ -155,12 +179,13 @@ impl Transactions {
         };
         self.producer.poll(Duration::ZERO);
         self.suspect |= self.seen.hazard.load(Ordering::Relaxed);
+        let outcome = outcome.map_err(|error| self.judge_end(&error));
         self.began = None;
-        outcome.map_err(|error| judge_commit(&error))
+        outcome
     }
 
     pub fn abort(&mut self) -> Result<(), Error> {
-        if self.began.take().is_none() {
+        if self.began.is_none() {
             return Ok(());
         }
         let until = Instant::now() + COMMIT;
@@ -169,9 +194,14 @@ impl Transactions {
             match native::abort(&self.producer, Duration::from_millis(100)) {
                 Ok(()) => break,
                 Err(error) if error.retriable && Instant::now() < until => self.producer.poll(SLICE),
-                Err(error) => return Err(judge_commit(&error)),
+                Err(error) => {
+                    let error = self.judge_end(&error);
+                    self.began = None;
+                    return Err(error);
+                }
             }
         }
+        self.began = None;
         self.suspect |= self.seen.hazard.load(Ordering::Relaxed);
         Ok(())
     }
@@ -189,13 +219,13 @@ impl Transactions {
         if let KafkaError::Transaction(inner) = &error {
             let fenced = is_fenced(inner.code());
             return match (fenced, inner.is_fatal(), inner.txn_requires_abort() || inner.is_retriable()) {
-                (true, ..) => Error::Fenced(error.to_string()),
+                (true, ..) => self.fenced(error.to_string()),
                 (_, false, true) => Error::Abort(error.to_string()),
                 _ => Error::UnknownOutcome(error.to_string()),
             };
         }
         match error.rdkafka_error_code() {
-            Some(code) if is_fenced(code) => Error::Fenced(error.to_string()),
+            Some(code) if is_fenced(code) => self.fenced(error.to_string()),
             Some(RDKafkaErrorCode::Fatal) => Error::UnknownOutcome(error.to_string()),
             Some(RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::TransactionalIdAuthorizationFailed) => {
                 Error::Fatal(error.to_string())
@@ -203,14 +233,22 @@ impl Transactions {
             _ => Error::Abort(error.to_string()),
         }
     }
-}
 
-fn judge_commit(error: &TransactionError) -> Error {
-    let text = error.text.clone();
-    match error {
-        _ if is_fenced(error.code) => Error::Fenced(text),
-        TransactionError { fatal: false, requires_abort: true, .. } => Error::Abort(text),
-        _ => Error::UnknownOutcome(text),
+    fn judge_end(&mut self, error: &TransactionError) -> Error {
+        let text = error.text.clone();
+        match error {
+            _ if is_fenced(error.code) => self.fenced(text),
+            TransactionError { fatal: false, requires_abort: true, .. } => Error::Abort(text),
+            _ => Error::UnknownOutcome(text),
+        }
+    }
+
+    fn fenced(&mut self, why: String) -> Error {
+        self.timed_out = self.began.is_some_and(|began| began.elapsed() >= TRANSACTION);
+        if self.timed_out {
+            return Error::UnknownOutcome(format!("the transaction was open for too long and was ended: {why}"));
+        }
+        Error::Fenced(why)
     }
 }
 

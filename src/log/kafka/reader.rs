@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
 use rdkafka::error::RDKafkaErrorCode;
 
-use super::consumer::{CALL, fatal, list, unavailable};
+use super::consumer::{CALL, committed, fatal, list, unavailable};
 use super::native::Queue;
 use crate::log::client::Connection;
-use crate::log::{Error, Reader, Watermarks};
+use crate::log::{Committed, Error, Reader, Watermarks};
 use crate::record::{Batch, EventTime, Offset, TopicPartition};
 
 /// After this long without a message the partition's queue is led to ours again.
@@ -41,6 +41,11 @@ impl KafkaReader {
         Ok(Watermarks { low: Offset(low), high: Offset(high) })
     }
 
+    /// The stable committed offsets of the group whose name this reader has, in the order asked.
+    pub fn committed(&self, partitions: &[TopicPartition]) -> Result<Vec<Option<Committed>>, Error> {
+        committed(&self.consumer, partitions)
+    }
+
     /// The first offset at or after the time; the end if there is none.
     pub fn offset_at(&self, partition: &TopicPartition, time: EventTime) -> Result<Offset, Error> {
         let asked = list(&[(partition.clone(), Offset(time.0))])?;
@@ -55,6 +60,10 @@ impl KafkaReader {
     fn go_to(&mut self, partition: &TopicPartition, from: Offset) -> Result<(), Error> {
         let start = (partition.clone(), from);
         if self.at.as_ref() != Some(&start) {
+            if self.at.as_ref().is_none_or(|(before, _)| before.topic != partition.topic) {
+                // An assignment alone finds its leader by a timer of seconds.
+                self.consumer.fetch_metadata(Some(partition.topic.as_str()), CALL).map_err(unavailable)?;
+            }
             self.forward(partition)?;
             self.consumer.assign(&list(std::slice::from_ref(&start))?).map_err(unavailable)?;
             self.at = Some(start);

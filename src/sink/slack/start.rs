@@ -74,11 +74,9 @@ impl SlackSink {
     /// To be called on the async runtime that the calls of Slack shall run on.
     pub fn start(config: SlackSinkConfig, formats: Formats, registry: &Registry) -> Result<Self, Error> {
         let names = Names::new(&config.application);
-        let identity = Identity {
-            group: names.sink_group("slack"),
-            transactional_id: names.sink_transactional_id("slack", &config.instance),
-            instance_id: None,
-        };
+        let transactional_id = names.sink_transactional_id("slack", &config.instance);
+        let instance_id = Some(transactional_id.clone());
+        let identity = Identity { group: names.sink_group("slack"), transactional_id, instance_id };
         let connection = config.connection.clone();
         let topics = [config.actions.clone()];
         Self::start_on(config, formats, registry, move || {

@@ -5,6 +5,7 @@
 //! oldest first: batches follow event time as far as their records do. Not here: rebalances, transactions that fail, clocks;
 //! the wall time is what the caller says.
 
+mod follow;
 mod partitioner;
 mod view;
 
@@ -12,6 +13,7 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
+pub use follow::FollowedTask;
 pub use partitioner::partition;
 use view::MemoryView;
 
@@ -154,8 +156,7 @@ impl TopologyDriver {
         for record in self.log.get(&journal).into_iter().flatten() {
             let bytes = record.value.as_deref().unwrap_or_default();
             let entry: Journal = self.formats.decode(bytes, &self.journal.name)?;
-            let position = format!("{}/{}@{}", entry.task, entry.sequence, entry.acted_at_ms);
-            let position: JournalPosition = position.parse().map_err(|_| Error::UnknownTask(entry.task.clone()))?;
+            let position = entry.position().map_err(Error::UnknownTask)?;
             let mut batch = Batch::default();
             for range in &entry.inputs {
                 let partition = TopicPartition::new(&Topic::from(&*range.topic), Partition(range.partition));

@@ -34,6 +34,10 @@ impl MemoryView {
         self.timers.first().map(|(deadline, ..)| *deadline)
     }
 
+    pub fn states(&self) -> impl Iterator<Item = (StageIndex, &[u8], &[u8])> {
+        self.states.iter().map(|((stage, key), state)| (*stage, &key[..], &state[..]))
+    }
+
     pub fn bytes(&self) -> usize {
         self.states.iter().map(|((_, key), state)| key.len() + state.len()).sum()
     }

@@ -1,0 +1,245 @@
+//! An application of its own on the shared Kafka: its topology's files, its registry, its processes, and its proof.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use fairlead::app::{Endpoints, schemas, source, topics};
+use fairlead::embedded::registry::Registry;
+use fairlead::log::admin::ensure_topics;
+use fairlead::log::kafka::KafkaReader;
+use fairlead::record::{Offset, Partition, Topic, TopicPartition};
+use fairlead::topology::plan::Topology;
+use fairlead::topology::template::Template;
+use fairlead::verify::{Report, Site as Verified, verify};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+
+use crate::harness::apache::{Kafka, unique};
+use crate::harness::registry;
+
+pub const PARTITIONS: i32 = 4;
+const PATIENCE: Duration = Duration::from_secs(120);
+
+pub struct Site {
+    pub application: String,
+    pub topology: Topology,
+    pub endpoints: Endpoints,
+    pub formats: fairlead::codec::Formats,
+    pub runtime: tokio::runtime::Runtime,
+    dir: tempfile::TempDir,
+    _registry: Registry,
+}
+
+impl Site {
+    pub fn new() -> Site {
+        let (application, dir) = (unique("once"), tempfile::tempdir().unwrap());
+        let registry = registry::start(&dir.path().join("registry"));
+        let files = dir.path().join("topology");
+        std::fs::create_dir(&files).unwrap();
+        std::fs::write(files.join("app.yaml"), yaml(&application, Kafka::shared(), &registry.url())).unwrap();
+        let topology = source::load(&files).unwrap();
+        let mut topology = topology.topology.unwrap_or_else(|| panic!("{:?}", topology.problems));
+        topology.settings.engine.instance = Template::try_from("test".to_owned()).unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let endpoints = Endpoints::resolve(&topology.settings, None).unwrap();
+        let formats = runtime.block_on(schemas::register(&topology, &endpoints)).unwrap().formats;
+        runtime.block_on(ensure_topics(&endpoints.connection, &topics::plans(&topology))).unwrap();
+        Site { application, topology, endpoints, formats, runtime, dir, _registry: registry }
+    }
+
+    pub fn topic(&self, name: &str) -> Topic {
+        Topic::from(format!("{}.{name}.v1", self.application).as_str())
+    }
+
+    pub fn topology_dir(&self) -> PathBuf {
+        self.dir.path().join("topology")
+    }
+
+    pub fn start(&self, instance: &str) -> Process {
+        self.start_with(instance, instance, &[])
+    }
+
+    /// `home` keeps the state of one process; `instance` is the name it has in the group.
+    pub fn start_with(&self, instance: &str, home: &str, env: &[(&str, &str)]) -> Process {
+        let home = self.dir.path().join(home);
+        std::fs::create_dir_all(&home).unwrap();
+        Process::start(&home, &self.topology_dir(), instance, env)
+    }
+
+    /// What a process has logged.
+    pub fn log_of(&self, home: &str) -> String {
+        std::fs::read_to_string(self.dir.path().join(home).join("log")).unwrap_or_default()
+    }
+
+    /// Whether a transaction is open: the readable end lies before the true one.
+    pub fn has_open_transaction(&self) -> bool {
+        let journal = TopicPartition::new(&self.topology.names.journal(), Partition(0));
+        let reader: BaseConsumer = self.endpoints.connection.consumer("watch").create().unwrap();
+        let readable = reader.fetch_watermarks(journal.topic.as_str(), 0, Duration::from_secs(10));
+        let end = KafkaReader::new(&self.endpoints.connection, "watch").unwrap().watermarks(&journal);
+        matches!((readable, end), (Ok((_, readable)), Ok(end)) if readable < end.high.0)
+    }
+
+    /// What is on a topic, all partitions together: records, or rather offsets.
+    pub fn ends(&self, topic: &Topic) -> i64 {
+        let reader = KafkaReader::new(&self.endpoints.connection, "watch").unwrap();
+        let end =
+            |number| reader.watermarks(&TopicPartition::new(topic, Partition(number))).map_or(0, |ends| ends.high.0);
+        (0..PARTITIONS).map(end).sum()
+    }
+
+    /// Whether everything that was sent is committed.
+    fn lag(&self) -> i64 {
+        let reader = KafkaReader::new(&self.endpoints.connection, &self.topology.names.engine_group()).unwrap();
+        let place = |name: &str, number| TopicPartition::new(&self.topic(name), Partition(number));
+        let inputs: Vec<_> =
+            ["alerts", "deploys"].iter().flat_map(|name| (0..PARTITIONS).map(move |n| place(name, n))).collect();
+        let committed = reader.committed(&inputs);
+        // While a transaction is open the offsets are not stable.
+        let Ok(committed) = committed else { return i64::MAX };
+        let behind = inputs.iter().zip(committed).map(|(input, committed)| {
+            let end = reader.watermarks(input).map_or(i64::MAX / 100, |ends| ends.high.0);
+            end - committed.map_or(Offset(0), |committed| committed.offset).0
+        });
+        behind.sum()
+    }
+
+    pub fn wait_until_all_is_committed(&self) {
+        self.wait_for("everything is committed", || self.lag() == 0);
+    }
+
+    pub fn wait_for(&self, what: &str, mut is_so: impl FnMut() -> bool) {
+        let until = Instant::now() + PATIENCE;
+        while !is_so() {
+            assert!(Instant::now() < until, "not within {PATIENCE:?}: {what}\n{}", self.logs());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// The last lines of every process.
+    pub fn logs(&self) -> String {
+        let mut told = String::new();
+        for entry in std::fs::read_dir(self.dir.path()).unwrap().map(Result::unwrap) {
+            let Ok(log) = std::fs::read_to_string(entry.path().join("log")) else { continue };
+            let lines: Vec<_> = log.lines().collect();
+            let last = lines[lines.len().saturating_sub(40)..].join("\n");
+            told += &format!("--- {}\n{last}\n", entry.path().display());
+        }
+        told
+    }
+
+    pub fn prove(&self) -> Report {
+        let connected = Verified::connect(self.topology.clone(), &self.endpoints);
+        let mut site = self.runtime.block_on(connected).unwrap();
+        verify(&mut site).unwrap()
+    }
+
+    /// Proves it, over and over until the tasks are at rest and nothing is left that could not be checked.
+    pub fn prove_sound(&self) -> Report {
+        let mut report = self.prove();
+        self.wait_for("every state is compared", || {
+            assert!(report.is_sound(), "{report}\n{}", self.logs());
+            report.notes.is_empty() || {
+                report = self.prove();
+                false
+            }
+        });
+        println!("{report}");
+        assert!(report.tasks.iter().all(|task| task.recomputed > 0 && task.last == task.recomputed as i64), "{report}");
+        report
+    }
+}
+
+/// A `fairlead run`. It cannot outlive the thread that started it.
+pub struct Process(Child);
+
+impl Process {
+    fn start(home: &Path, topology: &Path, instance: &str, env: &[(&str, &str)]) -> Process {
+        let log = std::fs::File::options().create(true).append(true).open(home.join("log")).unwrap();
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_fairlead"), "run", "--topology"])
+            .arg(topology)
+            .current_dir(home)
+            .env("FAIRLEAD_TEST_INSTANCE", instance)
+            .env("NO_COLOR", "1")
+            .envs(env.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn();
+        Process(child.unwrap())
+    }
+
+    pub fn signal(&self, name: &str) {
+        let pid = self.0.id().to_string();
+        let sent = Command::new("kill").arg(format!("-{name}")).arg(pid).status().unwrap();
+        assert!(sent.success(), "no process to send {name} to: it has ended by itself");
+    }
+
+    pub fn kill(mut self) {
+        assert!(self.is_running(), "it has ended by itself");
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+
+    /// Asks it to stop, and waits until it has.
+    pub fn end(mut self) {
+        self.signal("TERM");
+        let status = self.0.wait().unwrap();
+        assert!(status.success(), "{status}");
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Gone already when it was ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn yaml(application: &str, bootstrap: &str, registry: &str) -> String {
+    let retention = 3_600_000;
+    let topic = |name: &str, fact: &str| {
+        format!("  {application}.{name}.v1: {{ fact: {fact}, partitions: {PARTITIONS}, retention_ms: {retention} }}\n")
+    };
+    let topics = [
+        topic("alerts", "alert"),
+        topic("deploys", "deploy"),
+        topic("incidents", "incident"),
+        topic("actions", "slack_action"),
+    ]
+    .concat();
+    format!(
+        "application: {application}
+kafka:
+  bootstrap_servers: {bootstrap}
+  replication_factor: 1
+  properties: {{ session.timeout.ms: '4000', heartbeat.interval.ms: '500' }}
+registry: {{ url: {registry} }}
+engine: {{ workers: 1, instance: '${{env:FAIRLEAD_TEST_INSTANCE}}', state_dir: state, commit_interval_ms: 50 }}
+topics:
+{topics}
+operators:
+  level:
+    sub_topology: oncall
+    inputs: {{ alert: {application}.alerts.v1 }}
+    outputs: {{ dropped: null }}
+  incident:
+    inputs: {{ alert: level.alert }}
+    config: {{ resolve_after_secs: 1, reopen_within_secs: 2, stale_after_secs: 3600, repeat_gap_secs: 1, alerts_max: 20 }}
+  suspects:
+    inputs: {{ incident: incident.incident, deploy: {application}.deploys.v1 }}
+    outputs: {{ incident: {application}.incidents.v1 }}
+  notify:
+    inputs: {{ incident: suspects.incident }}
+    outputs: {{ action: {application}.actions.v1 }}
+    config: {{ channels: {{ default: '#oncall' }}, mentions: {{ sre: S0SRE }} }}
+"
+    )
+}
