@@ -6,7 +6,9 @@
 pub mod admin;
 pub mod client;
 pub mod kafka;
+mod reach;
 pub mod sim;
+pub mod token;
 
 use std::time::Duration;
 

@@ -12,12 +12,14 @@ use rdkafka::TopicPartitionList;
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
+use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 
+use super::consumer::denied;
 use super::native::{self, TransactionError};
 use crate::log::Error;
 use crate::log::client::Connection;
+use crate::log::token::Login;
 use crate::record::NewRecord;
 
 /// The coordinator aborts a transaction that takes longer. Below the group's session timeout (45 s).
@@ -29,8 +31,8 @@ const SLICE: Duration = Duration::from_millis(5);
 
 #[derive(Default)]
 struct Seen {
-    /// First failed delivery of the transaction.
-    delivery: Mutex<Option<KafkaError>>,
+    /// First failed delivery of the transaction, and the topic.
+    delivery: Mutex<Option<(KafkaError, String)>>,
     /// A transport error or time-out came up since the transaction began.
     hazard: AtomicBool,
 }
@@ -48,8 +50,8 @@ impl ProducerContext for TransactionContext {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, _: ()) {
-        if let (Err((error, _)), Ok(mut first)) = (result, self.0.delivery.lock()) {
-            first.get_or_insert_with(|| error.clone());
+        if let (Err((error, record)), Ok(mut first)) = (result, self.0.delivery.lock()) {
+            first.get_or_insert_with(|| (error.clone(), record.topic().to_owned()));
         }
     }
 }
@@ -58,6 +60,7 @@ pub struct Transactions {
     connection: Connection,
     transactional_id: String,
     producer: BaseProducer<TransactionContext>,
+    login: Login,
     seen: Arc<Seen>,
     began: Option<Instant>,
     suspect: bool,
@@ -65,16 +68,21 @@ pub struct Transactions {
 
 impl Transactions {
     pub fn new(connection: &Connection, transactional_id: &str) -> Result<Self, Error> {
-        let (producer, seen) = create(connection, transactional_id)?;
+        let (producer, login, seen) = create(connection, transactional_id)?;
         let (connection, transactional_id) = (connection.clone(), transactional_id.to_owned());
-        Ok(Self { connection, transactional_id, producer, seen, began: None, suspect: false })
+        Ok(Self { connection, transactional_id, producer, login, seen, began: None, suspect: false })
     }
 
     /// Fences every older producer of this id and ends its open transaction.
     pub fn renew(&mut self) -> Result<(), Error> {
-        (self.producer, self.seen) = create(&self.connection, &self.transactional_id)?;
+        (self.producer, self.login, self.seen) = create(&self.connection, &self.transactional_id)?;
         (self.began, self.suspect) = (None, false);
         Ok(())
+    }
+
+    /// To be called from time to time, used or not.
+    pub fn refresh(&mut self) -> Result<(), Error> {
+        self.login.refresh(self.producer.client())
     }
 
     pub fn is_suspect(&self) -> bool {
@@ -119,8 +127,11 @@ impl Transactions {
             if !empty {
                 self.producer.poll(Duration::ZERO);
             }
-            if let Some(error) = self.failed_delivery() {
-                let told = format!("a record was not delivered: {error}");
+            if let Some((error, topic)) = self.failed_delivery() {
+                let told = match error.rdkafka_error_code() {
+                    Some(RDKafkaErrorCode::TopicAuthorizationFailed) => denied("Write", &format!("topic {topic}")),
+                    _ => format!("a record was not delivered to {topic}: {error}"),
+                };
                 let fenced = error.rdkafka_error_code().is_some_and(is_fenced);
                 return Err(if fenced { Error::Fenced(told) } else { Error::Abort(told) });
             }
@@ -180,7 +191,7 @@ impl Transactions {
         self.began.is_some_and(|began| began.elapsed() > TRANSACTION.mul_f32(0.8))
     }
 
-    fn failed_delivery(&self) -> Option<KafkaError> {
+    fn failed_delivery(&self) -> Option<(KafkaError, String)> {
         self.seen.delivery.lock().ok().and_then(|mut first| first.take())
     }
 
@@ -220,7 +231,7 @@ fn is_fenced(code: RDKafkaErrorCode) -> bool {
 fn create(
     connection: &Connection,
     transactional_id: &str,
-) -> Result<(BaseProducer<TransactionContext>, Arc<Seen>), Error> {
+) -> Result<(BaseProducer<TransactionContext>, Login, Arc<Seen>), Error> {
     let mut config = connection.producer();
     config
         .set("transactional.id", transactional_id)
@@ -233,12 +244,15 @@ fn create(
     let seen = Arc::new(Seen::default());
     let producer: BaseProducer<TransactionContext> =
         config.create_with_context(TransactionContext(seen.clone())).map_err(super::consumer::fatal)?;
+    let mut login = Login::new(connection);
+    login.refresh(producer.client())?;
     producer.init_transactions(INIT).map_err(|error| match error.rdkafka_error_code() {
         Some(RDKafkaErrorCode::TransactionalIdAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed) => {
-            Error::Fatal(format!("transactional id {transactional_id}: {error}"))
+            let told = denied("Write", &format!("transactional-id {transactional_id}"));
+            Error::Fatal(format!("{error}: {told}"))
         }
         _ => Error::Unavailable(format!("transactional id {transactional_id}: {error}")),
     })?;
     seen.hazard.store(false, Ordering::Relaxed);
-    Ok((producer, seen))
+    Ok((producer, login, seen))
 }
