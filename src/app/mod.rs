@@ -21,7 +21,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 
 pub use embedded::Embedded;
-pub use endpoints::{Endpoints, rules};
+pub use endpoints::{Endpoints, Serving, rules};
 
 use crate::clock::Clock;
 use crate::codec::Formats;

@@ -24,7 +24,15 @@ pub struct Run {
 impl Run {
     pub async fn run(self) -> Result<()> {
         let topology = problems::require_and_warn(source::load(&self.topology)?)?;
-        let app = App::start(topology, Options { clock: Clock::wall(), embedded_dir: self.data }).await?;
+        let start = App::start(topology, Options { clock: Clock::wall(), embedded_dir: self.data });
+        let app = tokio::select! {
+            app = start => app?,
+            // Nothing was taken in yet: what has begun may end as in a crash.
+            () = signalled()? => {
+                tracing::info!("told to stop before the start was over");
+                return Ok(());
+            }
+        };
         if let Some(address) = app.address() {
             tracing::info!(%address, "fairlead runs");
         }
@@ -38,13 +46,21 @@ impl Run {
     }
 }
 
+/// Ends when the process is told to.
+fn signalled() -> Result<impl Future<Output = ()>> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+    })
+}
+
 /// Waits for a signal; true if a part failed before one came.
 pub async fn until_stopped(app: &App) -> Result<bool> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let signalled = signalled()?;
+    tokio::pin!(signalled);
     loop {
         tokio::select! {
-            _ = terminate.recv() => return Ok(false),
-            _ = interrupt.recv() => return Ok(false),
+            () = &mut signalled => return Ok(false),
             () = tokio::time::sleep(Duration::from_millis(500)) => if app.failed() { return Ok(true) },
         }
     }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::ClientContext;
+use rdkafka::client::OAuthToken;
 use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, DeliveryResult, Message};
@@ -63,9 +64,17 @@ pub struct Sender {
 }
 
 /// Passes each record's fate on to the request that waits for it.
-struct Reports;
+struct Reports(Connection);
 
-impl ClientContext for Reports {}
+impl ClientContext for Reports {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    /// On the producer's own thread, when the broker wants tokens; librdkafka asks again before one expires.
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        let token = self.0.token()?.ok_or("kafka.properties.sasl.oauthbearer.token.endpoint.url is missing")?;
+        Ok(OAuthToken { token: token.text, principal_name: token.principal, lifetime_ms: token.expires_ms })
+    }
+}
 
 /// Which record of its request, and where it lies or why it does not.
 type Fate = (usize, Result<(Partition, Offset), KafkaError>);
@@ -132,7 +141,7 @@ fn producer(sending: &Sending) -> Result<ThreadedProducer<Reports>, Error> {
         .set("message.timeout.ms", sending.timeout.as_millis().to_string())
         // Back within a second after a broker is back, rather than ten.
         .set("reconnect.backoff.max.ms", "1000");
-    config.create_with_context(Reports).map_err(Error::Configuration)
+    config.create_with_context(Reports(sending.connection.clone())).map_err(Error::Configuration)
 }
 
 async fn enqueue_and_await(

@@ -12,6 +12,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use thiserror::Error;
 
 use super::client::Connection;
+use super::reach;
+use super::token::Login;
 
 const CALL: Duration = Duration::from_secs(30);
 
@@ -30,6 +32,13 @@ pub struct TopicPlan {
 pub enum Error {
     #[error("kafka does not answer: {0}")]
     Unavailable(KafkaError),
+    #[error(transparent)]
+    Log(#[from] super::Error),
+    #[error(
+        "topic {topic} cannot be created: {error}; create it yourself, or grant Create on topic {topic} (`fairlead explain \
+         --acls` lists all that is needed)"
+    )]
+    Denied { topic: String, error: RDKafkaErrorCode },
     #[error("topic {topic} cannot be created: {error}")]
     Refused { topic: String, error: RDKafkaErrorCode },
     #[error(
@@ -41,8 +50,7 @@ pub enum Error {
 
 /// Creates what is missing; answers with the names created.
 pub async fn ensure_topics(connection: &Connection, plans: &[TopicPlan]) -> Result<Vec<String>, Error> {
-    let admin: AdminClient<DefaultClientContext> = connection.client().create().map_err(Error::Unavailable)?;
-    let existing = partition_counts(&admin)?;
+    let existing = reach::topics(connection).await?;
     let mut missing = Vec::new();
     for plan in plans {
         match existing.get(&plan.name) {
@@ -58,11 +66,17 @@ pub async fn ensure_topics(connection: &Connection, plans: &[TopicPlan]) -> Resu
     if new.is_empty() {
         return Ok(Vec::new());
     }
+    let admin: AdminClient<DefaultClientContext> = connection.client().create().map_err(Error::Unavailable)?;
+    Login::new(connection).refresh(admin.inner())?;
     let options = AdminOptions::new().operation_timeout(Some(CALL)).request_timeout(Some(CALL));
     for outcome in admin.create_topics(&new, &options).await.map_err(Error::Unavailable)? {
         match outcome {
             // Another instance that starts at the same time may have been first.
             Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((
+                topic,
+                error @ (RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed),
+            )) => return Err(Error::Denied { topic, error }),
             Err((topic, error)) => return Err(Error::Refused { topic, error }),
         }
     }
@@ -73,9 +87,4 @@ fn new_topic(plan: &TopicPlan) -> NewTopic<'_> {
     let replication = TopicReplication::Fixed(plan.replication.unwrap_or(-1));
     let topic = NewTopic::new(&plan.name, plan.partitions, replication);
     plan.config.iter().fold(topic, |topic, (name, value)| topic.set(name, value))
-}
-
-fn partition_counts(admin: &AdminClient<DefaultClientContext>) -> Result<BTreeMap<String, usize>, Error> {
-    let metadata = admin.inner().fetch_metadata(None, CALL).map_err(Error::Unavailable)?;
-    Ok(metadata.topics().iter().map(|topic| (topic.name().to_owned(), topic.partitions().len())).collect())
 }

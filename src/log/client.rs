@@ -5,8 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::{Arc, Mutex};
 
 use rdkafka::ClientConfig;
+
+use super::Error;
+use super::token::{self, Token};
 
 /// How to reach one Kafka cluster.
 #[derive(Clone, Default)]
@@ -15,17 +19,25 @@ pub struct Connection {
     pub bootstrap_servers: String,
     /// librdkafka properties (`security.protocol`, `sasl.*`, `ssl.*`, …).
     pub properties: BTreeMap<String, String>,
+    /// The newest, of all clients.
+    token: Arc<Mutex<Option<Token>>>,
 }
 
 impl Connection {
     pub fn new(bootstrap_servers: &str) -> Self {
-        Self { bootstrap_servers: bootstrap_servers.to_owned(), properties: BTreeMap::new() }
+        Self { bootstrap_servers: bootstrap_servers.to_owned(), ..Self::default() }
+    }
+
+    /// For SASL OAUTHBEARER with a token endpoint: the token to use now, perhaps a new one. `None` without such an endpoint.
+    pub fn token(&self) -> Result<Option<Token>, Error> {
+        let mut at_hand = self.token.lock().map_err(|_| Error::Fatal("fetching a token panicked".into()))?;
+        token::current(&self.properties, &mut at_hand)
     }
 
     /// For admin calls and look-ups.
     pub fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
-        for (name, value) in &self.properties {
+        for (name, value) in self.properties.iter().filter(|(name, _)| !token::is_ours(&self.properties, name)) {
             config.set(name, value);
         }
         config.set("bootstrap.servers", &self.bootstrap_servers).set("client.id", "fairlead");

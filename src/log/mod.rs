@@ -6,8 +6,10 @@
 pub mod admin;
 pub mod client;
 pub mod kafka;
+mod reach;
 pub mod scan;
 pub mod sim;
+pub mod token;
 
 use std::time::Duration;
 

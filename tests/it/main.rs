@@ -20,6 +20,8 @@ mod registry;
 #[cfg(feature = "runtime")]
 mod registry_client;
 #[cfg(feature = "runtime")]
+mod secured;
+#[cfg(feature = "runtime")]
 mod slack;
 mod tidy;
 mod topologies;

@@ -16,6 +16,7 @@ use rdkafka::types::RDKafkaRespErr;
 
 use super::native::{Message, Queue};
 use crate::log::client::Connection;
+use crate::log::token::Login;
 use crate::log::{Committed, Error, Polled};
 use crate::record::{Batch, Offset, Partition, Topic, TopicPartition};
 
@@ -85,6 +86,8 @@ impl From<Rebalance> for Polled {
 pub struct Member {
     queue: Queue<MemberContext>,
     consumer: Arc<BaseConsumer<MemberContext>>,
+    login: Login,
+    group: String,
     topics: Vec<Topic>,
     /// The next offset to hand out, and whether the partition was read to its end.
     positions: BTreeMap<TopicPartition, Position>,
@@ -129,10 +132,13 @@ impl Member {
         }
         let context = MemberContext(Mutex::new(Events::default()));
         let consumer: Arc<BaseConsumer<MemberContext>> = Arc::new(config.create_with_context(context).map_err(fatal)?);
+        let mut login = Login::new(connection);
+        login.refresh(consumer.client())?;
         let names: Vec<&str> = topics.iter().map(Topic::as_str).collect();
         consumer.subscribe(&names).map_err(fatal)?;
         let queue = Queue::new(&consumer);
-        Ok(Self { queue, consumer, topics: topics.to_vec(), positions: BTreeMap::new() })
+        let (group, topics) = (group.to_owned(), topics.to_vec());
+        Ok(Self { queue, consumer, login, group, topics, positions: BTreeMap::new() })
     }
 
     pub fn consumer(&self) -> &BaseConsumer<MemberContext> {
@@ -140,6 +146,7 @@ impl Member {
     }
 
     pub fn poll(&mut self, wait: Duration, bytes_max: usize, batch: &mut Batch) -> Result<Polled, Error> {
+        self.login.refresh(self.consumer.client())?;
         let until = Instant::now() + wait;
         loop {
             if let Some(rebalance) = self.serve()? {
@@ -195,7 +202,7 @@ impl Member {
                     return Err(Error::Fatal(format!("a record of {topic}-{partition} came outside its queue")));
                 }
                 Err(KafkaError::PartitionEOF(_)) => {}
-                Err(error) => judge(&error)?,
+                Err(error) => judge(&error, &format!("group {} or a topic it reads", self.group))?,
             }
         }
         let mut events = self.events()?;
@@ -342,7 +349,7 @@ impl Taker<'_> {
             code => {
                 let text = String::from_utf8_lossy(message.value().unwrap_or_default()).into_owned();
                 tracing::warn!(%partition, ?code, text, "kafka consumer");
-                judge(&KafkaError::MessageConsumption(code))
+                judge(&KafkaError::MessageConsumption(code), &format!("topic {}", partition.topic))
             }
         }
     }
@@ -362,17 +369,17 @@ impl Taker<'_> {
     }
 }
 
-fn judge(error: &KafkaError) -> Result<(), Error> {
+fn judge(error: &KafkaError, resource: &str) -> Result<(), Error> {
     match error.rdkafka_error_code() {
         Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
             Err(Error::Unavailable(format!("a topic to read does not exist: {error}")))
         }
-        Some(
-            RDKafkaErrorCode::TopicAuthorizationFailed
-            | RDKafkaErrorCode::GroupAuthorizationFailed
-            | RDKafkaErrorCode::Authentication
-            | RDKafkaErrorCode::FencedInstanceId,
-        ) => Err(Error::Fatal(error.to_string())),
+        Some(RDKafkaErrorCode::GroupAuthorizationFailed | RDKafkaErrorCode::TopicAuthorizationFailed) => {
+            Err(Error::Fatal(format!("{error}: {}", denied("Read", resource))))
+        }
+        Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::FencedInstanceId) => {
+            Err(Error::Fatal(error.to_string()))
+        }
         Some(RDKafkaErrorCode::PollExceeded) => Ok(()), // followed by a loss of the assignment
         _ => {
             tracing::warn!(%error, "kafka consumer");
@@ -400,6 +407,11 @@ pub fn list(starts: &[(TopicPartition, Offset)]) -> Result<TopicPartitionList, E
         list.add_partition_offset(partition.topic.as_str(), partition.partition.0, offset).map_err(fatal)?;
     }
     Ok(list)
+}
+
+/// What an administrator is to be asked for.
+pub fn denied(operation: &str, resource: &str) -> String {
+    format!("kafka denies {operation} on {resource}; grant it (`fairlead explain --acls` lists all that is needed)")
 }
 
 pub fn fatal(error: KafkaError) -> Error {

@@ -17,6 +17,7 @@ use std::time::Duration;
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer;
 
+pub use native::set_token;
 pub use reader::KafkaReader;
 pub use writer::KafkaWriter;
 
@@ -58,6 +59,8 @@ impl KafkaLog {
 
 impl Log for KafkaLog {
     fn poll(&mut self, wait: Duration, bytes_max: usize, batch: &mut Batch) -> Result<Polled, Error> {
+        self.transactions.refresh()?;
+        self.reader.refresh()?;
         self.member.poll(wait, bytes_max, batch)
     }
 

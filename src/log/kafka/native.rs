@@ -2,6 +2,7 @@
 //!
 //! - One queue for all assigned partitions, read without an event and an `Arc` per message. `rd_kafka_consume_batch_queue`
 //!   waits until its array is full, so the first message is taken by `rd_kafka_consume_queue` and only the rest in batches.
+//! - A token handed to a client: the crate does it in a poll only, too late for the first call.
 //! - Flush, commit and abort of a transaction: the crate's `flush` sleeps 100 ms each time.
 //!
 //! Invariants: a [`Queue`] keeps its client alive, a [`Message`] borrows from its queue, and each is destroyed exactly once:
@@ -16,11 +17,13 @@ use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rdkafka::client::{Client, ClientContext};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 use rdkafka_sys as sys;
 use rdkafka_sys::types::{RDKafkaErrorCode, RDKafkaMessage};
 
+use crate::log::token::Token;
 use crate::record::{Batch, EventTime, Headers, Offset, Partition, Record, Topic};
 
 /// Messages taken by one batch call.
@@ -233,4 +236,29 @@ pub fn commit<C: ProducerContext>(producer: &BaseProducer<C>, wait: Duration) ->
 pub fn abort<C: ProducerContext>(producer: &BaseProducer<C>, wait: Duration) -> Result<(), TransactionError> {
     // SAFETY: the producer is alive during the call; the error it returns is ours.
     unsafe { outcome(sys::rd_kafka_abort_transaction(producer.client().native_ptr(), millis(wait))) }
+}
+
+/// The client logs in with the token from now on, open connections when they must.
+pub fn set_token<C: ClientContext>(client: &Client<C>, token: &Token) -> Result<(), String> {
+    let text = |text: &str| CString::new(text).map_err(|_| "a token must not hold a zero byte".to_owned());
+    let (value, principal) = (text(&token.text)?, text(&token.principal)?);
+    let mut why = [0 as c_char; 512];
+    // SAFETY: the client is alive, all strings outlive the call and are copied by it; the buffer has the length that is told.
+    let code = unsafe {
+        sys::rd_kafka_oauthbearer_set_token(
+            client.native_ptr(),
+            value.as_ptr(),
+            token.expires_ms,
+            principal.as_ptr(),
+            null_mut(),
+            0,
+            why.as_mut_ptr(),
+            why.len(),
+        )
+    };
+    if code == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+        return Ok(());
+    }
+    // SAFETY: librdkafka ends it with a zero byte.
+    Err(format!("the token cannot be used: {}", unsafe { CStr::from_ptr(why.as_ptr()) }.to_string_lossy()))
 }

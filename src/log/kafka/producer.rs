@@ -16,12 +16,14 @@ use rdkafka::TopicPartitionList;
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
+use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 
+use super::consumer::denied;
 use super::native::{self, TransactionError};
 use crate::log::Error;
 use crate::log::client::Connection;
+use crate::log::token::Login;
 use crate::record::NewRecord;
 
 /// The coordinator aborts a transaction that takes longer. Below the group's session timeout (45 s).
@@ -33,8 +35,8 @@ const SLICE: Duration = Duration::from_millis(5);
 
 #[derive(Default)]
 struct Seen {
-    /// First failed delivery of the transaction.
-    delivery: Mutex<Option<KafkaError>>,
+    /// First failed delivery of the transaction, and the topic.
+    delivery: Mutex<Option<(KafkaError, String)>>,
     /// A transport error or time-out came up since the transaction began.
     hazard: AtomicBool,
 }
@@ -52,8 +54,8 @@ impl ProducerContext for TransactionContext {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, _: ()) {
-        if let (Err((error, _)), Ok(mut first)) = (result, self.0.delivery.lock()) {
-            first.get_or_insert_with(|| error.clone());
+        if let (Err((error, record)), Ok(mut first)) = (result, self.0.delivery.lock()) {
+            first.get_or_insert_with(|| (error.clone(), record.topic().to_owned()));
         }
     }
 }
@@ -62,6 +64,7 @@ pub struct Transactions {
     connection: Connection,
     transactional_id: String,
     producer: BaseProducer<TransactionContext>,
+    login: Login,
     seen: Arc<Seen>,
     began: Option<Began>,
     suspect: bool,
@@ -84,14 +87,15 @@ impl Began {
 
 impl Transactions {
     pub fn new(connection: &Connection, transactional_id: &str) -> Result<Self, Error> {
-        let (producer, seen) = create(connection, transactional_id)?;
+        let (producer, login, seen) = create(connection, transactional_id)?;
         let (connection, transactional_id) = (connection.clone(), transactional_id.to_owned());
-        Ok(Self { connection, transactional_id, producer, seen, began: None, suspect: false, timed_out: false })
+        let (began, suspect, timed_out) = (None, false, false);
+        Ok(Self { connection, transactional_id, producer, login, seen, began, suspect, timed_out })
     }
 
     /// Fences every older producer of this id and ends its open transaction.
     pub fn renew(&mut self) -> Result<(), Error> {
-        (self.producer, self.seen) = create(&self.connection, &self.transactional_id)?;
+        (self.producer, self.login, self.seen) = create(&self.connection, &self.transactional_id)?;
         (self.began, self.suspect, self.timed_out) = (None, false, false);
         Ok(())
     }
@@ -99,6 +103,11 @@ impl Transactions {
     /// The last fence came when our own transaction may have been ended for its age.
     pub fn has_timed_out(&self) -> bool {
         self.timed_out
+    }
+
+    /// To be called from time to time, used or not.
+    pub fn refresh(&mut self) -> Result<(), Error> {
+        self.login.refresh(self.producer.client())
     }
 
     pub fn is_suspect(&self) -> bool {
@@ -143,8 +152,11 @@ impl Transactions {
             if !empty {
                 self.producer.poll(Duration::ZERO);
             }
-            if let Some(error) = self.failed_delivery() {
-                let told = format!("a record was not delivered: {error}");
+            if let Some((error, topic)) = self.failed_delivery() {
+                let told = match error.rdkafka_error_code() {
+                    Some(RDKafkaErrorCode::TopicAuthorizationFailed) => denied("Write", &format!("topic {topic}")),
+                    _ => format!("a record was not delivered to {topic}: {error}"),
+                };
                 let fenced = error.rdkafka_error_code().is_some_and(is_fenced);
                 return Err(if fenced { self.fenced(told) } else { Error::Abort(told) });
             }
@@ -211,7 +223,7 @@ impl Transactions {
         self.began.is_some_and(|began| began.elapsed() > TRANSACTION.mul_f32(0.8))
     }
 
-    fn failed_delivery(&self) -> Option<KafkaError> {
+    fn failed_delivery(&self) -> Option<(KafkaError, String)> {
         self.seen.delivery.lock().ok().and_then(|mut first| first.take())
     }
 
@@ -259,7 +271,7 @@ fn is_fenced(code: RDKafkaErrorCode) -> bool {
 fn create(
     connection: &Connection,
     transactional_id: &str,
-) -> Result<(BaseProducer<TransactionContext>, Arc<Seen>), Error> {
+) -> Result<(BaseProducer<TransactionContext>, Login, Arc<Seen>), Error> {
     let mut config = connection.producer();
     config
         .set("transactional.id", transactional_id)
@@ -272,12 +284,15 @@ fn create(
     let seen = Arc::new(Seen::default());
     let producer: BaseProducer<TransactionContext> =
         config.create_with_context(TransactionContext(seen.clone())).map_err(super::consumer::fatal)?;
+    let mut login = Login::new(connection);
+    login.refresh(producer.client())?;
     producer.init_transactions(INIT).map_err(|error| match error.rdkafka_error_code() {
         Some(RDKafkaErrorCode::TransactionalIdAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed) => {
-            Error::Fatal(format!("transactional id {transactional_id}: {error}"))
+            let told = denied("Write", &format!("transactional-id {transactional_id}"));
+            Error::Fatal(format!("{error}: {told}"))
         }
         _ => Error::Unavailable(format!("transactional id {transactional_id}: {error}")),
     })?;
     seen.hazard.store(false, Ordering::Relaxed);
-    Ok((producer, seen))
+    Ok((producer, login, seen))
 }

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
 use rdkafka::error::RDKafkaErrorCode;
 
-use super::consumer::{CALL, committed, fatal, list, unavailable};
+use super::consumer::{CALL, committed, denied, fatal, list, unavailable};
 use super::native::Queue;
 use crate::log::client::Connection;
+use crate::log::token::Login;
 use crate::log::{Committed, Error, Reader, Watermarks};
 use crate::record::{Batch, EventTime, Offset, TopicPartition};
 
@@ -20,6 +21,7 @@ pub struct KafkaReader {
     consumer: Arc<BaseConsumer>,
     /// For the true ends, whatever transaction is open.
     uncommitted: BaseConsumer,
+    logins: [Login; 2],
     /// What is assigned, and where its next record is expected.
     at: Option<(TopicPartition, Offset)>,
 }
@@ -31,7 +33,17 @@ impl KafkaReader {
         config.set("auto.offset.reset", "error").set("enable.partition.eof", "true").set("fetch.wait.max.ms", "100");
         let consumer: Arc<BaseConsumer> = Arc::new(config.create().map_err(fatal)?);
         let uncommitted = config.set("isolation.level", "read_uncommitted").create().map_err(fatal)?;
-        Ok(Self { queue: Queue::new(&consumer), consumer, uncommitted, at: None })
+        let logins = [Login::new(connection), Login::new(connection)];
+        let mut reader = Self { queue: Queue::new(&consumer), consumer, uncommitted, logins, at: None };
+        reader.refresh()?;
+        Ok(reader)
+    }
+
+    /// To be called from time to time by an owner that does not read.
+    pub(super) fn refresh(&mut self) -> Result<(), Error> {
+        let [committed, uncommitted] = &mut self.logins;
+        committed.refresh(self.consumer.client())?;
+        uncommitted.refresh(self.uncommitted.client())
     }
 
     /// Read uncommitted: the true ends, whatever transaction is open.
@@ -119,6 +131,7 @@ impl Reader for KafkaReader {
         wait: Duration,
         batch: &mut Batch,
     ) -> Result<Offset, Error> {
+        self.refresh()?;
         self.go_to(partition, from)?;
         let read = self.read_on(partition, from, bytes_max, Instant::now() + wait, batch);
         self.at = read.as_ref().ok().map(|next| (partition.clone(), *next));
@@ -132,7 +145,9 @@ fn judge(code: RDKafkaErrorCode, partition: &TopicPartition, offset: Offset) -> 
             let mend = "records at this offset are gone (retention, compaction or a re-created topic)".to_owned();
             Error::OutOfRange { partition: partition.clone(), offset, mend }
         }
-        RDKafkaErrorCode::TopicAuthorizationFailed => Error::Fatal(format!("{partition}: {code}")),
+        RDKafkaErrorCode::TopicAuthorizationFailed => {
+            Error::Fatal(format!("{partition}: {code}: {}", denied("Read", &format!("topic {}", partition.topic))))
+        }
         _ => Error::Unavailable(format!("{partition}: {code}")),
     }
 }

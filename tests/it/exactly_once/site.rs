@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use fairlead::app::{Endpoints, schemas, source, topics};
+use fairlead::app::{Endpoints, Serving, schemas, source, topics};
 use fairlead::embedded::registry::Registry;
 use fairlead::log::admin::ensure_topics;
 use fairlead::log::kafka::KafkaReader;
@@ -42,7 +42,7 @@ impl Site {
         let mut topology = topology.topology.unwrap_or_else(|| panic!("{:?}", topology.problems));
         topology.settings.engine.instance = Template::try_from("test".to_owned()).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-        let endpoints = Endpoints::resolve(&topology.settings, None).unwrap();
+        let endpoints = Endpoints::resolve(&topology.settings, Serving::default()).unwrap();
         let formats = runtime.block_on(schemas::register(&topology, &endpoints)).unwrap().formats;
         runtime.block_on(ensure_topics(&endpoints.connection, &topics::plans(&topology))).unwrap();
         Site { application, topology, endpoints, formats, runtime, dir, _registry: registry }
