@@ -14,6 +14,7 @@ pub struct Incident {
     pub service: String,
     pub environment: Option<String>,
     /// The values of the grouping keys besides the service, as `name=value`, sorted.
+    #[serde(default)]
     pub group: Vec<String>,
     pub state: IncidentState,
     /// What made this snapshot.
@@ -22,18 +23,24 @@ pub struct Incident {
     pub level: Level,
     pub level_reason: String,
     /// Whom *this change* may wake; `Nobody` for every change that is not an opening or an escalation.
+    #[serde(default)]
     pub mention: Mention,
     pub opened_at_ms: i64,
     pub changed_at_ms: i64,
     pub resolved_at_ms: Option<i64>,
     /// How often it was opened again after it had resolved.
+    #[serde(default)]
     pub reopened: i32,
     /// How often alerts went back and forth without it being told.
+    #[serde(default)]
     pub flaps: i32,
     /// The worst first; bounded, the rest is counted in `alerts_omitted`.
+    #[serde(default)]
     pub alerts: Vec<IncidentAlert>,
+    #[serde(default)]
     pub alerts_omitted: i32,
     /// Best first. Empty as the incident operator says it; filled by the suspects operator.
+    #[serde(default)]
     pub suspects: Vec<Suspect>,
     pub runbook_url: Option<String>,
     pub dashboard_url: Option<String>,
@@ -67,6 +74,7 @@ pub struct IncidentAlert {
     pub starts_at_ms: i64,
     pub ends_at_ms: Option<i64>,
     /// How often it was told while firing.
+    #[serde(default)]
     pub repeats: i32,
     pub value: Option<f64>,
     /// `summary` or `description`, or the name.
@@ -87,5 +95,6 @@ pub struct Suspect {
     /// 0 to 100.
     pub score: i32,
     /// In words, the strongest first.
+    #[serde(default)]
     pub reasons: Vec<String>,
 }

@@ -24,6 +24,7 @@ pub struct SlackAction {
     /// Block Kit blocks as JSON text.
     pub blocks: String,
     /// The last word on this incident for now (resolved): never coalesced away.
+    #[serde(default)]
     pub terminal: bool,
     pub created_at_ms: i64,
 }
@@ -46,6 +47,8 @@ pub struct SlackOutcome {
     pub version: i32,
     pub kind: SlackActionKind,
     pub status: SlackStatus,
+    /// Counts the calls for this action, from 1.
+    #[serde(default = "first_attempt")]
     pub attempt: i32,
     pub channel: String,
     /// Channel id, as Slack answered it.
@@ -56,6 +59,10 @@ pub struct SlackOutcome {
     pub thread_ts: Option<String>,
     pub error: Option<String>,
     pub at_ms: i64,
+}
+
+fn first_attempt() -> i32 {
+    1
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -13,10 +13,11 @@ pub struct DeadLetter {
     pub partition: i32,
     pub offset: i64,
     pub timestamp_ms: i64,
-    #[serde(with = "bytes_or_null")]
+    #[serde(default, with = "bytes_or_null")]
     pub key: Option<Vec<u8>>,
-    #[serde(with = "bytes_or_null")]
+    #[serde(default, with = "bytes_or_null")]
     pub value: Option<Vec<u8>>,
+    #[serde(default)]
     pub headers: Vec<DeadLetterHeader>,
     /// The sub-topology that read it.
     pub reader: String,
@@ -29,7 +30,7 @@ pub struct DeadLetter {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DeadLetterHeader {
     pub name: String,
-    #[serde(with = "bytes_or_null")]
+    #[serde(default, with = "bytes_or_null")]
     pub value: Option<Vec<u8>>,
 }
 

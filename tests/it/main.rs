@@ -5,6 +5,7 @@ mod commands;
 mod compat;
 #[cfg(feature = "runtime")]
 mod conformance;
+mod examples;
 #[cfg(feature = "runtime")]
 mod exactly_once;
 #[cfg(feature = "runtime")]
