@@ -156,7 +156,7 @@ fn a_process_that_dies_at_any_step_of_a_commit_loses_and_doubles_nothing() {
 }
 
 /// The tenth commit takes its time, so that a signal meets it open.
-const SLOW_COMMIT: [(&str, &str); 1] = [("FAILPOINTS", "before commit=10*off->1*sleep(5000)")];
+const SLOW_COMMIT: [(&str, &str); 1] = [("FAILPOINTS", "before commit=10*off->1*sleep(8000)")];
 /// Longer than a transaction may take, ten seconds, and than the broker needs to see it.
 const LONG: Duration = Duration::from_secs(12);
 
@@ -165,9 +165,9 @@ fn a_process_that_is_paused_inside_a_transaction_for_longer_than_its_time_goes_o
     let site = Site::new();
     let load = Load::start(&site, 5, 20);
     let mut process = site.start_with("a", "a", &SLOW_COMMIT);
-    site.wait_for("an open transaction", || site.has_open_transaction());
+    site.wait_for_a_held_transaction();
     process.signal("STOP");
-    site.wait_for("the coordinator to end the transaction", || !site.has_open_transaction());
+    site.wait_for("the coordinator to end the transaction", || site.open_transaction().is_none());
     process.signal("CONT");
     let sent = load.finish();
     site.wait_until_all_is_committed();
@@ -181,7 +181,7 @@ fn a_process_that_finds_a_twin_in_its_place_after_a_pause_stops_and_the_twin_goe
     let site = Site::new();
     let load = Load::start(&site, 7, 20);
     let mut paused = site.start_with("a", "a", &SLOW_COMMIT);
-    site.wait_for("an open transaction", || site.has_open_transaction());
+    site.wait_for_a_held_transaction();
     paused.signal("STOP");
     let mut twin = site.start_with("a", "twin", &[]);
     site.wait_for("the twin to have all", || site.log_of("twin").contains("partitions=8"));

@@ -19,6 +19,7 @@ use crate::harness::apache::{Kafka, unique};
 use crate::harness::registry;
 
 pub const PARTITIONS: i32 = 4;
+const HELD: Duration = Duration::from_secs(3);
 const PATIENCE: Duration = Duration::from_secs(120);
 
 pub struct Site {
@@ -72,13 +73,31 @@ impl Site {
         std::fs::read_to_string(self.dir.path().join(home).join("log")).unwrap_or_default()
     }
 
-    /// Whether a transaction is open: the readable end lies before the true one.
-    pub fn has_open_transaction(&self) -> bool {
+    /// Waits until one and the same transaction has been open for some seconds, as only one that is held up is.
+    pub fn wait_for_a_held_transaction(&self) {
+        let mut since: Option<(i64, Instant)> = None;
+        self.wait_for("a transaction that is held up", || {
+            let open = self.open_transaction();
+            if since.map(|(at, _)| at) != open {
+                since = open.map(|at| (at, Instant::now()));
+            }
+            since.is_some_and(|(_, since)| since.elapsed() > HELD)
+        });
+    }
+
+    /// Where the first open transaction begins: there the readable end lies before the true one.
+    pub fn open_transaction(&self) -> Option<i64> {
         let journal = TopicPartition::new(&self.topology.names.journal(), Partition(0));
         let reader: BaseConsumer = self.endpoints.connection.consumer("watch").create().unwrap();
-        let readable = reader.fetch_watermarks(journal.topic.as_str(), 0, Duration::from_secs(10));
-        let end = KafkaReader::new(&self.endpoints.connection, "watch").unwrap().watermarks(&journal);
-        matches!((readable, end), (Ok((_, readable)), Ok(end)) if readable < end.high.0)
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let readable = reader.fetch_watermarks(journal.topic.as_str(), 0, Duration::from_secs(10));
+            let end = KafkaReader::new(&self.endpoints.connection, "watch").unwrap().watermarks(&journal);
+            match (readable, end) {
+                (Ok((_, readable)), Ok(end)) => return (readable < end.high.0).then_some(readable),
+                told => assert!(Instant::now() < until, "{told:?}"),
+            }
+        }
     }
 
     /// What is on a topic, all partitions together: records, or rather offsets.
