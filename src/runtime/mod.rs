@@ -52,7 +52,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { commit_interval: Duration::from_millis(100), batch_bytes_max: 4 << 20, start: Start::Earliest }
+        Self { commit_interval: Duration::from_millis(100), batch_bytes_max: 1 << 20, start: Start::Earliest }
     }
 }
 

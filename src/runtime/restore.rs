@@ -73,7 +73,8 @@ pub fn open(task: &mut Task, site: &mut Site<'_>) -> Result<(), Error> {
         tails = plan(&store, task, site)?;
     }
     let tails = tails.map_err(|reason| Error::Other(format!("task {}: {reason}", task.id)))?;
-    if store.meta().topology != site.fingerprint {
+    // Without timers they are built once, after the restore.
+    if store.meta().topology != site.fingerprint && (store.has_timers() || tails.is_none()) {
         let (topology, schemas, elapsed) = (&task.topology, &mut *site.schemas, site.elapsed);
         let deadline = |stage: StageIndex, state: &[u8]| deadline_of(topology, schemas, elapsed, stage, state);
         store.rebuild_timers(site.fingerprint, deadline)?;
@@ -126,15 +127,24 @@ pub fn advance(task: &mut Task, site: &mut Site<'_>, piece: &mut Batch) -> Resul
         super::failpoint::log("in restore")?;
         piece.clear();
         let next = site.reader.read(&tail.changelog, tail.next, PIECE_BYTES, PIECE_WAIT, piece)?;
-        let (topology, schemas, elapsed) = (&task.topology, &mut *site.schemas, site.elapsed);
-        let deadline = |stage: StageIndex, state: &[u8]| deadline_of(topology, schemas, elapsed, stage, state);
-        store.restore(tail.stage, &last_states(piece), deadline, next)?;
+        if store.has_timers() {
+            let (topology, schemas, elapsed) = (&task.topology, &mut *site.schemas, site.elapsed);
+            let deadline = |stage: StageIndex, state: &[u8]| deadline_of(topology, schemas, elapsed, stage, state);
+            store.restore(tail.stage, &last_states(piece), deadline, next)?;
+        } else {
+            store.fill(tail.stage, piece, next)?;
+        }
         (tail.next, restore.records) = (next, restore.records + piece.len() as u64);
         restore.bytes += piece.bytes();
     }
     if restore.tails.iter().any(|tail| tail.next < tail.target) {
         restore.report(&task.id.to_string(), site.elapsed);
         return Ok(false);
+    }
+    if !store.has_timers() {
+        let (topology, schemas, elapsed) = (&task.topology, &mut *site.schemas, site.elapsed);
+        let deadline = |stage: StageIndex, state: &[u8]| deadline_of(topology, schemas, elapsed, stage, state);
+        store.rebuild_timers(site.fingerprint, deadline)?;
     }
     for tail in &restore.tails {
         store.note_changelog(tail.stage, tail.next.max(tail.target));

@@ -28,7 +28,8 @@ impl Stores {
             path: dir.to_owned(),
             why: "another process uses this directory: give each process a state directory of its own".to_owned(),
         })?;
-        let memory = Memory::new(memory_bytes_max);
+        // The rest is for what is fetched, held decoded and not sent yet.
+        let memory = Memory::new(memory_bytes_max / 8 * 3);
         Ok(Self { dir: dir.to_owned(), memory, parked: Mutex::default(), _lock: lock })
     }
 

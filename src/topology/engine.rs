@@ -206,7 +206,8 @@ impl Run<'_> {
             [] => Ok(()),
             [stage] => self.step(stage, key, fact, record.timestamp),
             _ => {
-                stages.to_vec().into_iter().try_for_each(|stage| self.step(stage, key, fact.clone(), record.timestamp))
+                let stages = stages.to_vec();
+                stages.iter().try_for_each(|stage| self.step(*stage, key, fact.clone(), record.timestamp))
             }
         }
     }

@@ -5,9 +5,9 @@ mod commands;
 mod compat;
 #[cfg(feature = "runtime")]
 mod conformance;
-mod examples;
 #[cfg(feature = "runtime")]
 mod exactly_once;
+mod examples;
 #[cfg(feature = "runtime")]
 mod harness;
 #[cfg(feature = "runtime")]

@@ -30,7 +30,7 @@ impl KafkaReader {
     /// `group` is only a name for quotas and access rules: nothing is joined and nothing committed.
     pub fn new(connection: &Connection, group: &str) -> Result<Self, Error> {
         let mut config = connection.consumer(group);
-        config.set("auto.offset.reset", "error").set("enable.partition.eof", "true").set("fetch.wait.max.ms", "100");
+        config.set("auto.offset.reset", "error").set("enable.partition.eof", "true").set("fetch.wait.max.ms", "10");
         let consumer: Arc<BaseConsumer> = Arc::new(config.create().map_err(fatal)?);
         let uncommitted = config.set("isolation.level", "read_uncommitted").create().map_err(fatal)?;
         let logins = [Login::new(connection), Login::new(connection)];

@@ -29,7 +29,7 @@ pub use meta::Meta;
 use meta::UNSETTLED;
 
 use super::failpoint;
-use crate::record::{EventTime, Offset, TopicPartition};
+use crate::record::{Batch, EventTime, Offset, TopicPartition};
 use crate::runtime;
 use crate::topology::engine::{StageIndex, StateError, StateView, Timer};
 use crate::topology::stage::{Key, StateChange};
@@ -58,6 +58,9 @@ pub struct Store {
     /// The earliest deadline. Looked for from the last one on, so that removed timers are not walked over twice.
     first_timer: Option<EventTime>,
 }
+
+/// Timers of one write while they are built anew: a bound on memory.
+const TIMERS_WRITTEN: usize = 20_000;
 
 type KeyValue = (Box<[u8]>, Box<[u8]>);
 
@@ -188,6 +191,27 @@ impl Store {
         Ok(self.move_first_timer(moved.into_iter())?)
     }
 
+    /// Whether the timers are those of the states. An empty store has none, and is filled without: they are built once, in the end.
+    pub fn has_timers(&self) -> bool {
+        !self.meta.topology.is_empty()
+    }
+
+    /// Takes a piece of a stage's changelog in, without timers and so without a look at what is stored.
+    pub fn fill(&mut self, stage: StageIndex, piece: &Batch, position: Offset) -> Result<(), Error> {
+        failpoint::store("restore", &self.path)?;
+        let mut batch = WriteBatch::default();
+        for record in piece.iter() {
+            let Some(key) = record.key else { continue };
+            let key = layout::state(self.slots[stage], key);
+            match record.value {
+                Some(state) => batch.put(key, state),
+                None => batch.delete(key),
+            }
+        }
+        self.note_changelog(stage, position);
+        self.write(batch)
+    }
+
     /// The store is what was committed; a flush, so that a crash does not repeat the restore.
     pub fn finish_restore(&mut self, standing: &Standing<'_>) -> Result<(), Error> {
         self.settle(standing);
@@ -195,7 +219,8 @@ impl Store {
         self.db.flush().map_err(|error| classify(&self.path, &error))
     }
 
-    /// Builds the timers anew from the states: another topology may ask for other deadlines.
+    /// Builds the timers anew from the states: another topology may ask for other deadlines. Piece by piece, and until the last
+    /// one is written the store has none: a crash in between ends in another beginning.
     pub fn rebuild_timers(
         &mut self,
         topology: &str,
@@ -203,17 +228,28 @@ impl Store {
     ) -> Result<(), runtime::Error> {
         let mut batch = WriteBatch::default();
         batch.delete_range(layout::timers_from(EventTime(i64::MIN)), layout::timers_end());
+        self.meta.topology.clear();
+        self.write(batch)?;
         let mut first = None;
-        for (stage, slot) in self.slots.iter().enumerate() {
-            for state in self.range(layout::states(*slot)) {
-                let (key, state) = state?;
-                let Some(at) = deadline(stage, &state)? else { continue };
-                batch.put(layout::timer(at, *slot, layout::state_key(&key)), b"");
-                first = first.into_iter().chain([at]).min();
+        for stage in 0..self.slots.len() {
+            let (slot, mut rest) = (self.slots[stage], Some(layout::states(self.slots[stage]).0));
+            while let Some(from) = rest.take() {
+                let mut batch = WriteBatch::default();
+                for state in self.range((from, layout::states(slot).1)) {
+                    let (key, state) = state?;
+                    if batch.len() >= TIMERS_WRITTEN {
+                        rest = Some(key.into_vec());
+                        break;
+                    }
+                    let Some(at) = deadline(stage, &state)? else { continue };
+                    batch.put(layout::timer(at, slot, layout::state_key(&key)), b"");
+                    first = first.into_iter().chain([at]).min();
+                }
+                self.write(batch)?;
             }
         }
         topology.clone_into(&mut self.meta.topology);
-        self.write(batch)?;
+        self.write(WriteBatch::default())?;
         self.first_timer = first;
         Ok(())
     }

@@ -36,7 +36,8 @@ impl Worker {
         let processed: Vec<_> = work.into_iter().map(|(task, pending)| (task.id.clone(), pending)).collect();
         match done {
             Ok(()) => {
-                self.parts.metrics.commit_seconds.observe((self.parts.clock.elapsed() - began).as_secs_f64());
+                self.commit_took = self.parts.clock.elapsed().saturating_sub(began);
+                self.parts.metrics.commit_seconds.observe(self.commit_took.as_secs_f64());
                 self.roll_forward(&processed)
             }
             Err(error) => self.roll_back(error),

@@ -25,6 +25,9 @@ use crate::topology::journal::TaskId;
 const IDLE: Duration = Duration::from_secs(1);
 /// Input that brings nothing for this long is taken for quiet: what was polled is committed.
 const QUIET: Duration = Duration::from_millis(2);
+/// What waits is committed once it has waited so many times as long as the last commit took: input that trickles in without a pause
+/// is answered in milliseconds, and commits still cost a quarter of the time at most.
+const COMMITS_WAITED: u32 = 3;
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// How often the ends of the logs are asked for.
@@ -48,6 +51,8 @@ pub struct Worker {
     doubt: Doubt,
     /// Since when records wait for their commit.
     waiting: Option<Duration>,
+    /// How long the last commit took.
+    commit_took: Duration,
     /// All inputs are paused until the registry answers.
     held: bool,
     /// The producer left a transaction behind, committed or not.
@@ -75,6 +80,7 @@ impl Worker {
             tasks: BTreeMap::new(),
             doubt: Doubt::None,
             waiting: None,
+            commit_took: Duration::ZERO,
             held: false,
             renew: false,
             assigned: false,
@@ -118,7 +124,7 @@ impl Worker {
         self.polled.clear();
         let room = self.parts.config.batch_bytes_max.saturating_sub(self.waiting_bytes());
         match self.parts.log.poll(wait, room, &mut self.polled)? {
-            Polled::Records { drained } => self.take(drained),
+            Polled::Records { drained } => self.take(drained, self.polled.bytes() < room),
             Polled::Assigned(partitions) => {
                 tracing::info!(partitions = partitions.len(), "assigned");
                 self.doubt = Doubt::Assignment(partitions);
@@ -165,7 +171,8 @@ impl Worker {
         self.tasks.values().map(|task| task.batch.bytes()).sum()
     }
 
-    fn take(&mut self, drained: bool) -> Result<(), Error> {
+    /// `caught_up`: the poll took all that was fetched.
+    fn take(&mut self, drained: bool, caught_up: bool) -> Result<(), Error> {
         let quiet = self.polled.is_empty();
         let mut rest = 0..self.polled.len();
         while let Some(first) = rest.next() {
@@ -190,8 +197,10 @@ impl Worker {
         let due = match self.waiting {
             None => drained && self.timer_is_due(),
             Some(since) => {
-                let late = elapsed.saturating_sub(since) >= self.parts.config.commit_interval;
-                drained || quiet || late || self.waiting_bytes() >= self.parts.config.batch_bytes_max
+                let waited = elapsed.saturating_sub(since);
+                let worth_it = caught_up && waited >= self.commit_took * COMMITS_WAITED;
+                let late = waited >= self.parts.config.commit_interval;
+                drained || quiet || worth_it || late || self.waiting_bytes() >= self.parts.config.batch_bytes_max
             }
         };
         if due { self.commit(drained) } else { Ok(()) }

@@ -85,7 +85,7 @@ impl Default for Engine {
             instance: Template::try_from("1".to_owned()).unwrap_or_default(),
             state_dir: PathBuf::from("state"),
             commit_interval_ms: 100,
-            batch_bytes_max: 4 << 20,
+            batch_bytes_max: 1 << 20,
             memory_bytes_max: 256 << 20,
             journal_retention_ms: 30 * DAY_MS,
             dead_letter_retention_ms: 30 * DAY_MS,
