@@ -26,11 +26,11 @@ else
 endif
 
 test:
-	@.ci/install build kafka test
+	@.ci/install build kafka test check
 	cargo test --release
 
 check:
-	@.ci/install build test check
+	@.ci/install build check
 	cargo fmt --check
 	cargo clippy --release --all-targets -- -D warnings
 	cargo clippy --release --all-targets --no-default-features -- -D warnings
