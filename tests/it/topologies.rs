@@ -1,5 +1,5 @@
-//! The laws that every operator of the shipped topology gets for free, over the cases in `cases/topology/`: a new operator
-//! needs no line here, a new case is a file.
+//! The laws that every operator of the shipped topology gets for free, over the cases in `cases/topology/` and every example of
+//! a fact in `schemas/examples/`: a new operator needs no line here, a new case or example is a file.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -48,9 +48,27 @@ fn topology(partitions: usize) -> Topology {
 }
 
 fn cases() -> Vec<Case> {
-    let cases: Vec<_> = files("tests/it/cases/topology").into_iter().map(|(name, text)| case(name, &text)).collect();
-    assert!(!cases.is_empty());
+    let written = files("tests/it/cases/topology").into_iter().map(|(name, text)| case(name, &text));
+    let cases: Vec<_> = written.chain([examples()]).collect();
+    assert!(cases.len() > 1);
     cases
+}
+
+/// Every example of a fact that the topology reads, a minute apart and in its file's name's order: extremes, nonsense and all.
+fn examples() -> Case {
+    /// Where the examples stand in time, so that a case begins at zero like the others.
+    const BEGIN_MS: i64 = 1_795_420_800_000;
+    let examples = [FactKind::Alert, FactKind::Deploy].into_iter().flat_map(|kind| {
+        let texts = crate::examples::of(kind.name()).into_iter();
+        texts.map(move |(_, text)| (kind, later(&serde_json::from_str(&text).unwrap(), -BEGIN_MS)))
+    });
+    let given = examples.zip(0..).map(|((kind, body), minute)| (EventTime(minute * 60_000), kind, body));
+    Case {
+        name: "schemas/examples".to_owned(),
+        until: EventTime(2 * HOUR_MS),
+        given: given.collect(),
+        then: Vec::new(),
+    }
 }
 
 fn case(name: String, text: &str) -> Case {
@@ -105,7 +123,7 @@ fn later(body: &Value, ms: i64) -> Value {
     let mut body = body.clone();
     for (name, value) in body.as_object_mut().unwrap() {
         if let (true, Some(at)) = (name.ends_with("_at_ms"), value.as_i64()) {
-            *value = (at + ms).into();
+            *value = at.saturating_add(ms).into();
         }
     }
     body
@@ -162,6 +180,18 @@ fn contains(whole: &Value, part: &Value) -> bool {
         }
         _ => whole == part,
     }
+}
+
+#[test]
+fn what_docker_compose_mounts_compiles_too() {
+    let mut files = files("topology");
+    let app = files.iter_mut().find(|(name, _)| name == "app.yaml").expect("compose mounts another one over it");
+    app.1 = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/.ci/compose/app.yaml")).unwrap();
+    let files: Vec<_> = files.into_iter().map(|(name, text)| SourceFile { name, text }).collect();
+    let compiled = compile(&files, &catalog());
+    assert!(compiled.problems.is_empty(), "{:#?}", compiled.problems);
+    let [theirs, shipped] = [compiled.topology.unwrap(), topology(4)];
+    assert!(theirs.topics.keys().eq(shipped.topics.keys()));
 }
 
 #[test]

@@ -296,7 +296,7 @@ impl Store {
 
     fn read(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, Error> {
         let all = self.db.cf_handle(DEFAULT_COLUMN_FAMILY_NAME).expect("it was opened with this one");
-        let found = self.db.batched_multi_get_cf(&all, keys, false).into_iter();
+        let found = self.db.batched_multi_get_cf(&all, keys, keys.is_sorted()).into_iter();
         found
             .map(|value| match value {
                 Ok(value) => Ok(value.map(|value| value.to_vec())),
