@@ -121,8 +121,9 @@ impl Member {
             // Finds the end of an idle partition soon; a record wakes the fetch at once anyway.
             .set("fetch.wait.max.ms", "100")
             .set("fetch.queue.backoff.ms", "10")
-            .set("queued.min.messages", "20000")
-            .set("queued.max.messages.kbytes", "16384");
+            // Per partition, and of that there are many: a commit's worth, not more, is fetched ahead.
+            .set("queued.min.messages", "4000")
+            .set("queued.max.messages.kbytes", "4096");
         if let Some(instance) = instance {
             config.set("group.instance.id", instance);
         }
