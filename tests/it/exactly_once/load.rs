@@ -42,7 +42,12 @@ pub struct Load {
 
 impl Load {
     pub fn start(site: &Site, seed: u64, pause_ms: u64) -> Load {
-        let (mut sender, stop) = (Sender::new(site, seed), Arc::new(AtomicBool::new(false)));
+        Load::start_with(site, seed, pause_ms, "")
+    }
+
+    /// `summary` is what every alert says of itself: with a long one states are large.
+    pub fn start_with(site: &Site, seed: u64, pause_ms: u64, summary: &str) -> Load {
+        let (mut sender, stop) = (Sender::new(site, seed, summary), Arc::new(AtomicBool::new(false)));
         let stopped = stop.clone();
         let thread = std::thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
@@ -67,6 +72,7 @@ struct Sender {
     producer: ThreadedProducer<DefaultProducerContext>,
     alerts: String,
     deploys: String,
+    summary: String,
     /// When each alert that fires began, by service and fingerprint.
     firing: BTreeMap<(String, String), i64>,
     fresh: u64,
@@ -75,13 +81,14 @@ struct Sender {
 }
 
 impl Sender {
-    fn new(site: &Site, seed: u64) -> Self {
+    fn new(site: &Site, seed: u64, summary: &str) -> Self {
         Self {
             random: Random(seed),
             formats: site.formats.clone(),
             producer: site.endpoints.connection.producer().create().unwrap(),
             alerts: site.topic("alerts").to_string(),
             deploys: site.topic("deploys").to_string(),
+            summary: summary.to_owned(),
             firing: BTreeMap::new(),
             fresh: 0,
             sent: Sent::default(),
@@ -134,8 +141,9 @@ impl Sender {
         }
         self.sent.alerts += 1;
         let value = self.random.below(100) as f64;
-        let alert = alert(service, fingerprint, starts_at_ms, (!fires).then_some(now), value);
-        self.fact(&self.alerts.clone(), &Fact::Alert(alert), now);
+        let mut alert = alert(service, fingerprint, starts_at_ms, (!fires).then_some(now), value);
+        alert.annotations = [("summary".into(), self.summary.as_str().into())].into_iter().collect();
+        self.fact(&self.alerts, &Fact::Alert(alert), now);
     }
 
     fn deploy(&mut self, service: &str) {
@@ -155,7 +163,7 @@ impl Sender {
             started_at_ms: Some(now - 2_000),
             finished_at_ms: Some(now - 1_000),
         };
-        self.fact(&self.deploys.clone(), &Fact::Deploy(deploy), now);
+        self.fact(&self.deploys, &Fact::Deploy(deploy), now);
     }
 
     fn rubbish(&mut self) {
@@ -179,7 +187,7 @@ impl Sender {
         self.write(&topic, key, value, now);
     }
 
-    fn fact(&mut self, topic: &str, fact: &Fact<'_>, now: i64) {
+    fn fact(&self, topic: &str, fact: &Fact<'_>, now: i64) {
         let mut value = Vec::new();
         self.formats.encode_fact(fact, &mut value).unwrap();
         self.write(topic, Some(fact.key().as_bytes().to_vec()), Some(value), now);

@@ -19,6 +19,8 @@ use crate::harness::apache::{Kafka, unique};
 use crate::harness::registry;
 
 pub const PARTITIONS: i32 = 4;
+/// So that states come to the disk soon.
+const LITTLE_MEMORY: u32 = 16 << 20;
 const HELD: Duration = Duration::from_secs(3);
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -63,14 +65,19 @@ impl Site {
 
     /// `home` keeps the state of one process; `instance` is the name it has in the group.
     pub fn start_with(&self, instance: &str, home: &str, env: &[(&str, &str)]) -> Process {
-        let home = self.dir.path().join(home);
+        let home = self.home(home);
         std::fs::create_dir_all(&home).unwrap();
         Process::start(&home, &self.topology_dir(), instance, env)
     }
 
+    /// Where a process has its log and, in `state`, its stores.
+    pub fn home(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
     /// What a process has logged.
     pub fn log_of(&self, home: &str) -> String {
-        std::fs::read_to_string(self.dir.path().join(home).join("log")).unwrap_or_default()
+        std::fs::read_to_string(self.home(home).join("log")).unwrap_or_default()
     }
 
     /// Waits until one and the same transaction has been open for some seconds, as only one that is held up is.
@@ -241,7 +248,7 @@ kafka:
   replication_factor: 1
   properties: {{ session.timeout.ms: '4000', heartbeat.interval.ms: '500' }}
 registry: {{ url: {registry} }}
-engine: {{ workers: 1, instance: '${{env:FAIRLEAD_TEST_INSTANCE}}', state_dir: state, commit_interval_ms: 50 }}
+engine: {{ workers: 1, instance: '${{env:FAIRLEAD_TEST_INSTANCE}}', state_dir: state, commit_interval_ms: 50, memory_bytes_max: {LITTLE_MEMORY} }}
 topics:
 {topics}
 operators:
