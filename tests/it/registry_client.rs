@@ -1,12 +1,11 @@
 //! The registry client against the embedded registry and Apicurio: registering, fetching, a registry that is down or refuses.
 
 use crate::harness::apache::unique;
-use crate::harness::registry::{apicurio, start};
+use crate::harness::registry::{apicurio, start, start_at};
 use axum::extract::Request;
 use axum::http::StatusCode;
 use fairlead::codec::SchemaId;
 use fairlead::codec::registry::{Error, RegistryClient};
-use fairlead::embedded::registry::{Registry, RegistryConfig};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -119,8 +118,7 @@ async fn a_registry_that_comes_late_is_waited_for() {
     let listen = url.trim_start_matches("http://").parse().expect("an address");
     let late = async {
         tokio::time::sleep(Duration::from_millis(300)).await; // long enough for a first refusal; nothing depends on it
-        let config = RegistryConfig { data_dir: dir.path().to_owned(), listen, allow_non_loopback: false };
-        Registry::start(config).expect("it starts late")
+        start_at(dir.path(), listen)
     };
     let client = client(&url, PATIENCE);
     let (registered, _late) = tokio::join!(client.register("a", ONE), late);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -37,6 +37,7 @@ pub struct Sent {
 /// Sends until it is stopped.
 pub struct Load {
     stop: Arc<AtomicBool>,
+    schema: Arc<AtomicU32>,
     thread: JoinHandle<Sent>,
 }
 
@@ -48,7 +49,7 @@ impl Load {
     /// `summary` is what every alert says of itself: with a long one states are large.
     pub fn start_with(site: &Site, seed: u64, pause_ms: u64, summary: &str) -> Load {
         let (mut sender, stop) = (Sender::new(site, seed, summary), Arc::new(AtomicBool::new(false)));
-        let stopped = stop.clone();
+        let (stopped, schema) = (stop.clone(), sender.schema.clone());
         let thread = std::thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
                 sender.send_something();
@@ -56,7 +57,12 @@ impl Load {
             }
             sender.finish()
         });
-        Load { stop, thread }
+        Load { stop, schema, thread }
+    }
+
+    /// From now on alerts bear the id of this schema, which says the same in other words.
+    pub fn write_alerts_with(&self, schema: u32) {
+        self.schema.store(schema, Ordering::Relaxed);
     }
 
     /// Lets what shall end do so, and says what was sent.
@@ -73,6 +79,8 @@ struct Sender {
     alerts: String,
     deploys: String,
     summary: String,
+    /// What alerts are written with; 0 for what the site has registered.
+    schema: Arc<AtomicU32>,
     /// When each alert that fires began, by service and fingerprint.
     firing: BTreeMap<(String, String), i64>,
     fresh: u64,
@@ -89,6 +97,7 @@ impl Sender {
             alerts: site.topic("alerts").to_string(),
             deploys: site.topic("deploys").to_string(),
             summary: summary.to_owned(),
+            schema: Arc::default(),
             firing: BTreeMap::new(),
             fresh: 0,
             sent: Sent::default(),
@@ -190,6 +199,10 @@ impl Sender {
     fn fact(&self, topic: &str, fact: &Fact<'_>, now: i64) {
         let mut value = Vec::new();
         self.formats.encode_fact(fact, &mut value).unwrap();
+        let schema = self.schema.load(Ordering::Relaxed);
+        if schema > 0 && matches!(fact, Fact::Alert(_)) {
+            value[1..5].copy_from_slice(&schema.to_be_bytes());
+        }
         self.write(topic, Some(fact.key().as_bytes().to_vec()), Some(value), now);
     }
 

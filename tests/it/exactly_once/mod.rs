@@ -3,6 +3,7 @@
 
 mod full_disk;
 mod load;
+mod registry_outage;
 mod site;
 
 use std::process::Command;

@@ -1,5 +1,6 @@
 //! An application of its own on the shared Kafka: its topology's files, its registry, its processes, and its proof.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -31,13 +32,16 @@ pub struct Site {
     pub formats: fairlead::codec::Formats,
     pub runtime: tokio::runtime::Runtime,
     dir: tempfile::TempDir,
-    _registry: Registry,
+    /// None while a test has it stopped.
+    registry: Option<Registry>,
+    pub registry_address: SocketAddr,
 }
 
 impl Site {
     pub fn new() -> Site {
         let (application, dir) = (unique("once"), tempfile::tempdir().unwrap());
         let registry = registry::start(&dir.path().join("registry"));
+        let registry_address = registry.url().trim_start_matches("http://").parse().unwrap();
         let files = dir.path().join("topology");
         std::fs::create_dir(&files).unwrap();
         std::fs::write(files.join("app.yaml"), yaml(&application, Kafka::shared(), &registry.url())).unwrap();
@@ -48,7 +52,16 @@ impl Site {
         let endpoints = Endpoints::resolve(&topology.settings, Serving::default()).unwrap();
         let formats = runtime.block_on(schemas::register(&topology, &endpoints)).unwrap().formats;
         runtime.block_on(ensure_topics(&endpoints.connection, &topics::plans(&topology))).unwrap();
-        Site { application, topology, endpoints, formats, runtime, dir, _registry: registry }
+        Site { application, topology, endpoints, formats, runtime, dir, registry: Some(registry), registry_address }
+    }
+
+    pub fn stop_registry(&mut self) {
+        self.registry.take().expect("it runs").stop();
+    }
+
+    /// Where it was, with what it had.
+    pub fn start_registry(&mut self) {
+        self.registry = Some(registry::start_at(&self.dir.path().join("registry"), self.registry_address));
     }
 
     pub fn topic(&self, name: &str) -> Topic {

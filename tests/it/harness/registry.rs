@@ -3,6 +3,7 @@
 use fairlead::embedded::registry::{Registry, RegistryConfig};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, OnceLock};
@@ -10,7 +11,11 @@ use tempfile::TempDir;
 
 /// fairlead's registry on this directory, on a port of the kernel's choice.
 pub fn start(data_dir: &Path) -> Registry {
-    let listen = "127.0.0.1:0".parse().expect("an address");
+    start_at(data_dir, "127.0.0.1:0".parse().expect("an address"))
+}
+
+/// The same where one was before.
+pub fn start_at(data_dir: &Path, listen: SocketAddr) -> Registry {
     Registry::start(RegistryConfig { data_dir: data_dir.to_owned(), listen, allow_non_loopback: false })
         .expect("the registry starts")
 }
