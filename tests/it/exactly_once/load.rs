@@ -240,7 +240,7 @@ impl Sender {
     }
 }
 
-fn alert<'a>(
+pub fn alert<'a>(
     service: &'a str,
     fingerprint: &'a str,
     starts_at_ms: i64,

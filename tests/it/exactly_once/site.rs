@@ -23,7 +23,7 @@ pub const PARTITIONS: i32 = 4;
 /// So that states come to the disk soon.
 const LITTLE_MEMORY: u32 = 16 << 20;
 const HELD: Duration = Duration::from_secs(3);
-const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 pub struct Site {
     pub application: String,
