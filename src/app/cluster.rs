@@ -41,8 +41,7 @@ impl Cluster {
     /// Connects, and fails with the mend if nobody is there.
     pub fn reach(topology: Topology) -> Result<Self> {
         let endpoints = Endpoints::resolve(&topology.settings, Embedded::elsewhere())?;
-        let login = endpoints.registry_login.as_ref().map(|(name, password)| (name.as_str(), password.as_str()));
-        let registry = RegistryClient::new(&endpoints.registry_url, login, PATIENCE)?;
+        let registry = endpoints.registry(PATIENCE)?;
         let reader = KafkaReader::new(&endpoints.connection, &topology.names.reader_group())?;
         let topics = topics(&endpoints.connection).with_context(|| {
             let address = &endpoints.connection.bootstrap_servers;

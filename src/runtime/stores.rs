@@ -21,7 +21,7 @@ pub struct Stores {
 impl Stores {
     /// Takes the directory for this process alone.
     pub fn open(dir: &Path, memory_bytes_max: usize) -> Result<Self, Error> {
-        let io = |error: std::io::Error| Error::Io { path: dir.to_owned(), why: error.to_string() };
+        let io = |error: std::io::Error| Error::io(dir, &error);
         std::fs::create_dir_all(dir).map_err(io)?;
         let lock = File::create(dir.join("lock")).map_err(io)?;
         lock.try_lock().map_err(|_| Error::Locked {

@@ -1,8 +1,9 @@
 //! One suite for two brokers: every check runs against the embedded broker and against a real Apache Kafka, with the same
-//! expectations. What only one of them can be asked (crashes, the wire's edges) is in `embedded.rs` and `durability.rs`.
+//! expectations. What only ours can be asked, a full disk, is in `full_disk.rs`.
 
 mod admin;
 mod client;
+mod full_disk;
 mod groups;
 mod records;
 mod transactions;
