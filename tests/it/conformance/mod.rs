@@ -1,10 +1,12 @@
 //! One suite for two brokers: every check runs against the embedded broker and against a real Apache Kafka, with the same
-//! expectations. What only one of them can be asked (crashes, the wire's edges) is in `embedded.rs` and `durability.rs`.
+//! expectations (`records`, `transactions`, `groups`, `admin`, `wire`). The embedded broker alone is asked by clients that others
+//! wrote (`strangers`). What a crash leaves of its log is tried beside it (`src/embedded/broker/log/recovery.rs`).
 
 mod admin;
 mod client;
 mod groups;
 mod records;
+mod strangers;
 mod transactions;
 mod wire;
 

@@ -119,7 +119,7 @@ impl Call<'_> {
                 let response = group::sync(&node, request).await;
                 self.encode(&response)
             }
-            ApiKey::ListOffsets => self.reply(|request| positions::list_offsets(&node, request)),
+            ApiKey::ListOffsets => self.reply(|request| positions::list_offsets(&node, request, version)),
             ApiKey::Metadata => self.reply(|request| metadata::metadata(&node, request, version)),
             ApiKey::OffsetCommit => self.reply(|request| offsets::commit(&node, request)),
             ApiKey::OffsetFetch => self.reply(|request| offsets::fetch(&node, request)),
