@@ -1,11 +1,13 @@
 //! One suite for two brokers: every check runs against the embedded broker and against a real Apache Kafka, with the same
 //! expectations (`records`, `transactions`, `groups`, `admin`, `wire`). The embedded broker alone is asked by clients that others
-//! wrote (`strangers`). What a crash leaves of its log is tried beside it (`src/embedded/broker/log/recovery.rs`).
+//! wrote (`strangers`) and by nobody's friends (`hostile`). What a crash leaves of its log is tried beside it (`src/embedded/broker/log/recovery.rs`).
 
 mod admin;
 mod client;
 mod groups;
+mod hostile;
 mod records;
+mod samples;
 mod strangers;
 mod transactions;
 mod wire;
