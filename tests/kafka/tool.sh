@@ -22,6 +22,7 @@ declare -A class=(
   [kafka-storage]=kafka.tools.StorageTool
   [kafka-topics]=org.apache.kafka.tools.TopicCommand
   [kafka-transactions]=org.apache.kafka.tools.TransactionsCommand
+  [kafka-verifiable-producer]=org.apache.kafka.tools.VerifiableProducer
 )
 tool=${1:-}
 if [[ -z ${class[${tool%.sh}]:-} ]]; then

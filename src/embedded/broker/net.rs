@@ -1,6 +1,6 @@
 //! Connections: frames in, frames out. One request of a connection at a time, in order, as Kafka does it.
 //!
-//! Bounded: number of connections, size of a request. A frame that breaks the protocol closes its connection only.
+//! Bounded: number of connections and how long one may be silent, size of a request, large requests at a time. A frame that breaks the protocol closes its connection only.
 
 use super::api::{self, Peer};
 use super::node::Node;
@@ -10,17 +10,25 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 const READ_BUFFER: usize = 64 << 10;
 /// Memory is given to a request as its bytes arrive, at most this much ahead.
 const READ_AHEAD: usize = 1 << 20;
+/// `connections.max.idle.ms` of Kafka: whoever says nothing, or does not take its answer, for so long gives up its place.
+const IDLE: Duration = Duration::from_secs(600);
+/// A frame that was begun has to be whole by then.
+const FRAME_TIME: Duration = Duration::from_secs(60);
+/// Requests of more than [`READ_AHEAD`] that are taken in and answered at a time; others wait for their turn.
+const LARGE_AT_ONCE: usize = 8;
 /// How long a stop waits for answers that are being given.
 const GRACE: Duration = Duration::from_secs(5);
 
 pub async fn serve(node: Arc<Node>, listener: TcpListener, mut stopped: watch::Receiver<bool>) {
     let places = Arc::new(Semaphore::new(node.config.max_connections));
+    let large = Arc::new(Semaphore::new(LARGE_AT_ONCE));
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
@@ -41,9 +49,9 @@ pub async fn serve(node: Arc<Node>, listener: TcpListener, mut stopped: watch::R
             tracing::warn!(max_connections = node.config.max_connections, "too many connections; one refused");
             continue;
         };
-        let (node, stopped) = (node.clone(), stopped.clone());
+        let (node, large, stopped) = (node.clone(), large.clone(), stopped.clone());
         connections.spawn(async move {
-            if let Err(error) = converse(&node, stream, stopped).await {
+            if let Err(error) = converse(&node, stream, &large, stopped).await {
                 tracing::debug!(%error, "connection closed");
             }
             drop(place);
@@ -51,29 +59,35 @@ pub async fn serve(node: Arc<Node>, listener: TcpListener, mut stopped: watch::R
     }
     drop(listener);
     let all = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(GRACE, all).await.is_err() {
+    if timeout(GRACE, all).await.is_err() {
         tracing::warn!("connections did not end in time; cut");
     }
 }
 
-async fn converse(node: &Arc<Node>, stream: TcpStream, mut stopped: watch::Receiver<bool>) -> io::Result<()> {
+async fn converse(
+    node: &Arc<Node>,
+    stream: TcpStream,
+    large: &Semaphore,
+    mut stopped: watch::Receiver<bool>,
+) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let peer = Peer { host: stream.peer_addr()?.ip().to_string() };
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::with_capacity(READ_BUFFER, reader);
     loop {
         let frame = tokio::select! {
-            frame = read_frame(&mut reader, node.config.max_request_bytes) => frame?,
+            frame = timeout(IDLE, read_frame(&mut reader, node.config.max_request_bytes, large)) => frame??,
             _ = stopped.wait_for(|stop| *stop) => return Ok(()),
         };
-        let Some(frame) = frame else { return Ok(()) };
+        // The place of a large request is held until it is answered.
+        let Some((frame, _place)) = frame else { return Ok(()) };
         let answer = tokio::select! {
             answer = api::answer(node, &peer, frame) => answer,
             // Long polls and rebalances must not hold up the stop; everything else answers at once.
             () = stop_waiting(&mut stopped) => return Ok(()),
         };
         match answer {
-            Ok(Some(answer)) => writer.write_all(&answer).await?,
+            Ok(Some(answer)) => timeout(IDLE, writer.write_all(&answer)).await??,
             Ok(None) => {}
             Err(refused) => {
                 tracing::warn!(peer = peer.host, %refused, "request refused, connection closed");
@@ -89,7 +103,11 @@ async fn stop_waiting(stopped: &mut watch::Receiver<bool>) {
 }
 
 /// The next frame without its length, or `None` at the end of the stream.
-async fn read_frame(reader: &mut (impl AsyncRead + Unpin), max: usize) -> io::Result<Option<Bytes>> {
+async fn read_frame<'a>(
+    reader: &mut (impl AsyncRead + Unpin),
+    max: usize,
+    large: &'a Semaphore,
+) -> io::Result<Option<(Bytes, Option<SemaphorePermit<'a>>)>> {
     let mut prefix = [0; 4];
     match reader.read_exact(&mut prefix).await {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
@@ -99,6 +117,11 @@ async fn read_frame(reader: &mut (impl AsyncRead + Unpin), max: usize) -> io::Re
     if length > max {
         return Err(io::Error::other(format!("a request of {length} bytes is larger than {max}")));
     }
+    let place = if length > READ_AHEAD { Some(large.acquire().await.map_err(io::Error::other)?) } else { None };
+    Ok(Some((timeout(FRAME_TIME, read_body(reader, length)).await??, place)))
+}
+
+async fn read_body(reader: &mut (impl AsyncRead + Unpin), length: usize) -> io::Result<Bytes> {
     let mut frame = BytesMut::with_capacity(length.min(READ_AHEAD));
     while frame.len() < length {
         let left = length - frame.len();
@@ -107,7 +130,7 @@ async fn read_frame(reader: &mut (impl AsyncRead + Unpin), max: usize) -> io::Re
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }
-    Ok(Some(frame.freeze()))
+    Ok(frame.freeze())
 }
 
 #[cfg(test)]
@@ -116,13 +139,25 @@ mod tests {
 
     #[tokio::test]
     async fn frames_are_read_whole_and_absurd_lengths_are_refused() {
+        let large = Semaphore::new(1);
         let mut stream: &[u8] = &[0, 0, 0, 2, 7, 8, 0, 0, 0, 0];
-        assert_eq!(read_frame(&mut stream, 10).await.unwrap().as_deref(), Some(&[7, 8][..]));
-        assert_eq!(read_frame(&mut stream, 10).await.unwrap().as_deref(), Some(&[][..]));
-        assert_eq!(read_frame(&mut stream, 10).await.unwrap(), None);
+        for expected in [Some(&[7, 8][..]), Some(&[]), None] {
+            let frame = read_frame(&mut stream, 10, &large).await.unwrap();
+            assert_eq!(frame.as_ref().map(|(frame, _)| &frame[..]), expected);
+        }
         for broken in [&b"GET / HTTP/1.1\r\n"[..], &[255, 255, 255, 255], &[0, 0, 0, 9, 1]] {
             let mut stream = broken;
-            assert!(read_frame(&mut stream, 10).await.is_err());
+            assert!(read_frame(&mut stream, 10, &large).await.is_err());
         }
+    }
+    #[tokio::test]
+    async fn a_large_request_has_its_place_until_it_is_answered() {
+        let large = Semaphore::new(1);
+        let length = READ_AHEAD + 1;
+        let bytes = [&(length as u32).to_be_bytes()[..], &vec![7; length]].concat();
+        let (frame, place) = read_frame(&mut &bytes[..], length, &large).await.unwrap().unwrap();
+        assert_eq!((frame.len(), large.available_permits()), (length, 0));
+        drop(place);
+        assert_eq!(large.available_permits(), 1);
     }
 }

@@ -70,6 +70,14 @@ pub fn an_unsupported_version_closes_the_connection(cluster: &Cluster) {
 }
 
 pub fn batch(producer: (i64, i16, i32), transactional: bool, values: &[&str]) -> Bytes {
+    encoded(producer, transactional, values, Compression::None)
+}
+
+pub fn compressed(compression: Compression, value: &str) -> Bytes {
+    encoded((-1, -1, 0), false, &[value], compression)
+}
+
+fn encoded(producer: (i64, i16, i32), transactional: bool, values: &[&str], compression: Compression) -> Bytes {
     let records: Vec<Record> = values
         .iter()
         .enumerate()
@@ -90,7 +98,7 @@ pub fn batch(producer: (i64, i16, i32), transactional: bool, values: &[&str]) ->
         })
         .collect();
     let mut bytes = BytesMut::new();
-    let options = RecordEncodeOptions { version: 2, compression: Compression::None };
+    let options = RecordEncodeOptions { version: 2, compression };
     RecordBatchEncoder::encode(&mut bytes, &records, &options).unwrap();
     bytes.freeze()
 }

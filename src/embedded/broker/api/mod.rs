@@ -5,6 +5,7 @@
 
 mod admin;
 mod configs;
+mod decode;
 mod fetch;
 mod group;
 mod group_admin;
@@ -17,6 +18,7 @@ mod transactions;
 
 use super::node::Node;
 use bytes::{BufMut, Bytes, BytesMut};
+use decode::Body;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, ProduceRequest, RequestHeader, ResponseHeader};
 use kafka_protocol::protocol::{Encodable, HeaderVersion, Request, StrBytes, decode_request_header_from_buffer};
@@ -78,11 +80,11 @@ struct Call<'a> {
     node: &'a Arc<Node>,
     peer: &'a Peer,
     header: RequestHeader,
-    body: Bytes,
+    body: Body,
 }
 
 /// Answers one frame; `None` for a request that wants no answer (produce with `acks=0`).
-pub async fn answer(node: &Arc<Node>, peer: &Peer, mut frame: Bytes) -> Result<Option<Bytes>, Refused> {
+pub async fn answer(node: &Arc<Node>, peer: &Peer, frame: Bytes) -> Result<Option<Bytes>, Refused> {
     let Some([key, version]) =
         frame.first_chunk::<4>().map(|[a, b, c, d]| [i16::from_be_bytes([*a, *b]), i16::from_be_bytes([*c, *d])])
     else {
@@ -91,8 +93,9 @@ pub async fn answer(node: &Arc<Node>, peer: &Peer, mut frame: Bytes) -> Result<O
     let range = VERSIONS.iter().find(|(api, ..)| *api as i16 == key);
     match range {
         Some((api, low, high)) if (*low..=*high).contains(&version) => {
-            let header = decode_request_header_from_buffer(&mut frame).map_err(Refused::Malformed)?;
-            Call { node, peer, header, body: frame }.dispatch(*api).await
+            let mut body = Body::new(frame);
+            let header = decode_request_header_from_buffer(&mut body).map_err(Refused::Malformed)?;
+            Call { node, peer, header, body }.dispatch(*api).await
         }
         Some((ApiKey::ApiVersions, ..)) => metadata::unsupported_api_versions(&frame).map(Some),
         _ => Err(Refused::Unsupported { key, version }),
@@ -119,7 +122,7 @@ impl Call<'_> {
                 let response = group::sync(&node, request).await;
                 self.encode(&response)
             }
-            ApiKey::ListOffsets => self.reply(|request| positions::list_offsets(&node, request)),
+            ApiKey::ListOffsets => self.reply(|request| positions::list_offsets(&node, request, version)),
             ApiKey::Metadata => self.reply(|request| metadata::metadata(&node, request, version)),
             ApiKey::OffsetCommit => self.reply(|request| offsets::commit(&node, request)),
             ApiKey::OffsetFetch => self.reply(|request| offsets::fetch(&node, request)),
@@ -162,7 +165,7 @@ impl Call<'_> {
     }
 
     fn decode<Q: Request>(&mut self) -> Result<Q, Refused> {
-        Q::decode(&mut self.body, self.header.request_api_version).map_err(Refused::Malformed)
+        self.body.decode(self.header.request_api_version)
     }
 
     fn encode<R: Encodable + HeaderVersion>(&self, response: &R) -> Result<Bytes, Refused> {

@@ -1,6 +1,7 @@
 //! Questions about and changes to positions in a log: offsets by time, ends of epochs, deleting records.
 
 use crate::embedded::broker::log::Log;
+use crate::embedded::broker::log::batch::LEADER_EPOCH;
 use crate::embedded::broker::meta::Entry;
 use crate::embedded::broker::node::Node;
 use kafka_protocol::error::ResponseError;
@@ -16,7 +17,9 @@ const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
 const MAX_TIMESTAMP: i64 = -3;
 
-pub fn list_offsets(node: &Node, request: ListOffsetsRequest) -> ListOffsetsResponse {
+pub fn list_offsets(node: &Node, request: ListOffsetsRequest, version: i16) -> ListOffsetsResponse {
+    // Told from version 4 on; kcat asks in version 1.
+    let epoch = if version >= 4 { LEADER_EPOCH } else { -1 };
     let committed = request.isolation_level == 1;
     let topics = request.topics.into_iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|asked| {
@@ -28,7 +31,7 @@ pub fn list_offsets(node: &Node, request: ListOffsetsRequest) -> ListOffsetsResp
                 // A time after the last record has no offset.
                 Ok(None) => answer,
                 Ok(Some((offset, timestamp))) => {
-                    answer.with_offset(offset).with_timestamp(timestamp).with_leader_epoch(0)
+                    answer.with_offset(offset).with_timestamp(timestamp).with_leader_epoch(epoch)
                 }
                 Err(error) => answer.with_error_code(error.code()),
             }

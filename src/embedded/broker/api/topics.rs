@@ -26,9 +26,10 @@ pub fn check_name(name: &str) -> Result<(), ResponseError> {
 
 pub fn create(node: &Node, request: CreateTopicsRequest, version: i16) -> CreateTopicsResponse {
     let mut results = Vec::new();
+    let mut named: BTreeMap<&str, usize> = BTreeMap::new();
+    request.topics.iter().for_each(|topic| *named.entry(&topic.name).or_default() += 1);
     for topic in &request.topics {
-        let twice = request.topics.iter().filter(|other| other.name == topic.name).count() > 1;
-        let created = match twice {
+        let created = match named[topic.name.as_str()] > 1 {
             true => Err((ResponseError::InvalidRequest, Some("the topic is named twice".to_owned()))),
             false => create_one(node, topic, request.validate_only),
         };

@@ -1,22 +1,8 @@
-//! Questions that need the records inside a batch: the first record at a time, keys that are missing.
+//! Offsets by time, down to the record inside a batch.
 
-use super::Log;
 use super::batch::Batch;
-use bytes::Bytes;
-use kafka_protocol::error::ResponseError;
-use kafka_protocol::records::{Record, RecordBatchDecoder};
+use super::{Log, records};
 use std::io;
-
-/// The records of one batch, decompressed.
-pub fn decode(bytes: &[u8]) -> Result<Vec<Record>, ResponseError> {
-    let decoded = RecordBatchDecoder::decode(&mut Bytes::copy_from_slice(bytes));
-    decoded.map(|set| set.records).map_err(|_| ResponseError::CorruptMessage)
-}
-
-/// A compacted topic cannot keep records without a key.
-pub fn has_null_key(bytes: &[u8]) -> Result<bool, ResponseError> {
-    Ok(decode(bytes)?.iter().any(|record| record.key.is_none()))
-}
 
 impl Log {
     /// Offset and time of the first record at `timestamp` or later.
@@ -43,9 +29,11 @@ impl Log {
         if batch.has_broker_time() {
             return Some((batch.base_offset.max(self.start), batch.max_timestamp));
         }
-        let records = decode(bytes).ok()?;
-        let mut later = records.iter().filter(|record| record.timestamp >= timestamp && record.offset >= self.start);
-        later.next().map(|record| (record.offset, record.timestamp))
+        match records::find(batch, bytes, |record| record.timestamp >= timestamp && record.offset >= self.start) {
+            Ok(found) => found.map(|record| (record.offset, record.timestamp)),
+            // What cannot be looked into is not skipped: its reader begins a little early.
+            Err(_) => Some((batch.base_offset.max(self.start), batch.max_timestamp)),
+        }
     }
 
     /// Offset and time of the record with the largest timestamp.

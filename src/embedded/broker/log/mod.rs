@@ -7,8 +7,9 @@
 //! Not here: who waits for new records (`partition.rs`), when retention and compaction run (`housekeeping.rs`).
 
 pub mod batch;
-pub mod lookup;
+mod lookup;
 pub mod producers;
+mod records;
 mod recovery;
 pub mod segment;
 
@@ -91,8 +92,12 @@ impl Log {
             Verdict::NotAdmitted => return Err(Refused::NotAdmitted(batch.producer_id, batch.producer_epoch)),
             Verdict::Refuse(error) => return Err(error.into()),
         }
-        if settings.compacted && lookup::has_null_key(records)? {
-            return Err(ResponseError::InvalidRecord.into());
+        if settings.compacted {
+            // A compacted topic cannot keep records without a key.
+            let keyless = records::find(&batch, records, |record| !record.has_key);
+            if keyless.map_err(|_| ResponseError::CorruptMessage)?.is_some() {
+                return Err(ResponseError::InvalidRecord.into());
+            }
         }
         let mut bytes = records.to_vec();
         let broker_time = if settings.broker_time { now } else { -1 };

@@ -1,0 +1,246 @@
+//! What nobody should send: the embedded broker, in a process of its own, is given requests that are broken in every way, and
+//! goes on serving in bounded memory. First every version of every request, unbroken: each has its answer.
+
+use super::client::{Cluster, PATIENCE, until, values};
+use super::samples::{Sample, samples};
+use bytes::{BufMut, Bytes, BytesMut};
+use kafka_protocol::messages::ApiVersionsRequest;
+use proptest::prelude::*;
+use proptest::sample::Index;
+use proptest::test_runner::{Config, TestRunner};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// A broker that may die without taking the tests along.
+struct Victim {
+    process: Child,
+    cluster: Cluster,
+    _data: tempfile::TempDir,
+}
+
+impl Victim {
+    fn start() -> Victim {
+        let data = tempfile::tempdir().unwrap();
+        let mut process = Command::new(env!("CARGO_BIN_EXE_fairlead"))
+            .args(["embedded", "--broker", "127.0.0.1:0", "--registry", "127.0.0.1:0", "--data"])
+            .arg(data.path())
+            .env("RUST_LOG", "off")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(process.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let told: Vec<String> = lines.take(3).collect();
+        let of = |name: &str| {
+            let line = told.iter().find_map(|line| line.strip_prefix(name));
+            line.unwrap_or_else(|| panic!("no {name} in {told:?}")).trim().to_owned()
+        };
+        Victim { cluster: Cluster { bootstrap: of("kafka") }, process, _data: data }
+    }
+
+    /// The most memory that it ever had, in MiB.
+    fn peak_mib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("it lives");
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(&self.cluster.bootstrap).expect("the broker serves");
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream
+    }
+
+    /// Sends a frame as it is and returns the answer's, or nothing if the connection was closed or nothing came `within`.
+    fn send(&self, stream: &mut TcpStream, frame: &[u8], within: Duration) -> Option<Bytes> {
+        stream.set_read_timeout(Some(within)).unwrap();
+        // It may have closed the connection for what came before.
+        stream.write_all(&[&(frame.len() as u32).to_be_bytes(), frame].concat()).ok()?;
+        let mut length = [0; 4];
+        stream.read_exact(&mut length).ok()?;
+        let mut answer = vec![0; u32::from_be_bytes(length) as usize];
+        stream.read_exact(&mut answer).ok()?;
+        Some(answer.into())
+    }
+
+    /// A client that does everything right finds everything in order.
+    fn serves(&self) {
+        let topic = self.cluster.topic(1, &[]);
+        self.cluster.send_all(&topic, 0, &["a", "b"]);
+        let read = self.cluster.read_all(&topic, 1, "read_committed");
+        assert_eq!(values(&read), ["a", "b"]);
+    }
+
+    /// The samples of all that it says it serves, with their lowest and highest version.
+    fn served(&self, topic: &str) -> Vec<(Sample, i16, i16)> {
+        let mut wire = super::wire::Wire::connect(&self.cluster);
+        let keys = wire.call(0, &ApiVersionsRequest::default()).api_keys;
+        let mut samples = samples(topic);
+        let served = keys.iter().map(|key| {
+            let at = samples.iter().position(|sample| sample.key == key.api_key);
+            let sample = samples.swap_remove(at.unwrap_or_else(|| panic!("no sample of api {}", key.api_key)));
+            // Produce is told from 0 for librdkafka's sake (KAFKA-18659).
+            (sample, if key.api_key == 0 { 3 } else { key.min_version }, key.max_version)
+        });
+        served.collect()
+    }
+}
+
+impl Drop for Victim {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn every_version_of_every_request_has_its_answer() {
+    let broker = Victim::start();
+    let topic = broker.cluster.topic(1, &[]);
+    broker.cluster.send_all(&topic, 0, &["a"]);
+    let mut stream = broker.connect();
+    for (sample, low, high) in broker.served(&topic) {
+        for version in low..=high {
+            let answer = broker.send(&mut stream, &(sample.frame)(version), PATIENCE);
+            let answer = answer.unwrap_or_else(|| panic!("api {} version {version} has no answer", sample.key));
+            (sample.check)(answer, version);
+        }
+    }
+    broker.serves();
+}
+
+/// What is done to a frame at a place of it.
+#[derive(Debug, Clone)]
+enum Damage {
+    Cut,
+    Byte(u8),
+    Length(u32),
+    Varint([u8; 5]),
+    Insert(Vec<u8>),
+}
+
+fn damage() -> impl Strategy<Value = Damage> {
+    let lengths = [0, 1, 0xff, 0xffff, 0x00ff_ffff, 0x7fff_fffe, 0x7fff_ffff, 0x8000_0000, 0xffff_fffe, 0xffff_ffff];
+    let varints =
+        [[0xff, 0xff, 0xff, 0xff, 0x0f], [0xff, 0xff, 0xff, 0x7f, 0], [0x80, 0x80, 0x80, 0x80, 0x01], [0xff; 5]];
+    prop_oneof![
+        Just(Damage::Cut),
+        any::<u8>().prop_map(Damage::Byte),
+        proptest::sample::select(&lengths[..]).prop_map(Damage::Length).boxed(),
+        proptest::sample::select(&varints[..]).prop_map(Damage::Varint).boxed(),
+        proptest::collection::vec(any::<u8>(), 1..40).prop_map(Damage::Insert),
+    ]
+}
+
+fn spoil(frame: &mut Vec<u8>, damage: &[(Index, Damage)]) {
+    for (place, damage) in damage {
+        // The api and its version stay, so that the body is read.
+        let at = 4 + place.index(frame.len().max(5) - 4);
+        let overwrite = |frame: &mut Vec<u8>, bytes: &[u8]| {
+            frame.resize(frame.len().max(at + bytes.len()), 0);
+            frame[at..at + bytes.len()].copy_from_slice(bytes);
+        };
+        match damage {
+            Damage::Cut => frame.truncate(at),
+            Damage::Byte(byte) => overwrite(frame, &[*byte]),
+            Damage::Length(length) => overwrite(frame, &length.to_be_bytes()),
+            Damage::Varint(bytes) => overwrite(frame, bytes),
+            Damage::Insert(bytes) => {
+                drop(frame.splice(at.min(frame.len())..at.min(frame.len()), bytes.iter().copied()))
+            }
+        }
+    }
+}
+
+#[test]
+fn broken_requests_harm_nobody_else_and_cost_little() {
+    let broker = Victim::start();
+    let topic = broker.cluster.topic(1, &[]);
+    let samples = broker.served(&topic);
+    let before = broker.peak_mib();
+    let mut stream = broker.connect();
+    let config = Config { cases: 1500, failure_persistence: None, max_shrink_iters: 50, ..Config::default() };
+    let broken = (any::<Index>(), any::<Index>(), proptest::collection::vec((any::<Index>(), damage()), 1..4));
+    let tried = TestRunner::new(config).run(&broken, |(which, version, damage)| {
+        let (sample, low, high) = which.get(&samples);
+        let version = low + version.index(usize::from((high - low + 1) as u16)) as i16;
+        let mut frame = (sample.frame)(version).to_vec();
+        spoil(&mut frame, &damage);
+        // Some wait for what never comes, as they may.
+        if broker.send(&mut stream, &frame, Duration::from_millis(10)).is_none() {
+            stream = broker.connect();
+        }
+        Ok(())
+    });
+    tried.unwrap();
+    broker.serves();
+    let grown = broker.peak_mib() - before;
+    assert!(grown < 200, "{grown} MiB more than before");
+}
+
+#[test]
+fn claims_and_noise_harm_nobody_else_and_cost_little() {
+    let broker = Victim::start();
+    let compacted = broker.cluster.topic(1, &[("cleanup.policy", "compact")]);
+    let before = broker.peak_mib();
+    let head = |key: i16, version: i16, flexible: bool| {
+        let mut frame = BytesMut::new();
+        frame.put_i16(key);
+        frame.put_i16(version);
+        frame.put_i32(7);
+        frame.put_i16(-1);
+        if flexible {
+            frame.put_u8(0);
+        }
+        frame
+    };
+    let array = |claim: i32| [&head(3, 1, false)[..], &claim.to_be_bytes()].concat();
+    let compact = |claim: &[u8]| [&head(3, 9, true)[..], claim].concat();
+    let mut frames =
+        vec![array(i32::MAX), array(0x00ff_ffff), compact(&[0xff, 0xff, 0xff, 0xff, 0x0f]), compact(&[0xff; 5])];
+    // Eight million topics without a name, and as many tagged fields of the header.
+    frames.push([array(8 << 20), vec![0; 16 << 20]].concat());
+    let mut tagged = head(3, 9, false);
+    tagged.put_slice(&[0xff, 0xff, 0xff, 0x03]);
+    (0..8 << 20).for_each(|tag: u32| tagged.put_slice(&[(tag as u8) & 0x7f, 0]));
+    frames.push(tagged.to_vec());
+    for frame in &frames {
+        assert_eq!(
+            broker.send(&mut broker.connect(), frame, PATIENCE),
+            None,
+            "an answer to a frame of {} bytes",
+            frame.len()
+        );
+    }
+
+    // Batches that claim more than they hold, to a topic where each is looked into.
+    for (name, records) in super::samples::bad_batches() {
+        let (code, _) =
+            super::wire::produce(&mut super::wire::Wire::connect(&broker.cluster), None, &compacted, records);
+        assert!(matches!(code, 2 | 10 | 87), "{name}: error {code}");
+    }
+
+    // Frames that are too large, never come, or are no frames; and too many who hold such a connection.
+    for begin in [&[0x7f, 0xff, 0xff, 0xff][..], &[0xff; 4], b"GET / HTTP/1.1\r\n\r\n"] {
+        let mut stream = broker.connect();
+        stream.write_all(begin).unwrap();
+        assert_eq!(stream.read(&mut [0]).unwrap_or(0), 0, "{begin:?} was answered");
+    }
+    let mut silent: Vec<TcpStream> = Vec::new();
+    until("a connection too many is closed", || {
+        let mut stream = broker.connect();
+        // 90 MB are announced, and do not come.
+        stream.write_all(&90_000_000u32.to_be_bytes()).unwrap();
+        stream.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+        let closed = matches!(stream.read(&mut [0]), Ok(0));
+        silent.push(stream);
+        closed || silent.len() > 2000
+    });
+    assert!((1000..1100).contains(&silent.len()), "{} connections", silent.len());
+    drop(silent);
+    broker.serves();
+    let grown = broker.peak_mib() - before;
+    assert!(grown < 300, "{grown} MiB more than before");
+}
