@@ -6,7 +6,7 @@ mod client;
 mod groups;
 mod records;
 mod transactions;
-mod wire;
+pub mod wire;
 
 use client::Cluster;
 use fairlead::embedded::broker::{Broker, BrokerConfig};
