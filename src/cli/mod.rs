@@ -15,6 +15,7 @@ mod run;
 mod send;
 mod verify;
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};

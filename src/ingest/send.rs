@@ -20,7 +20,8 @@ use tokio::sync::mpsc;
 
 use crate::codec::{self, Formats};
 use crate::event::Fact;
-use crate::log::client::Connection;
+use crate::log;
+use crate::log::client::{Connection, unusable};
 use crate::record::{EventTime, Offset, Partition, Topic};
 
 /// What librdkafka needs beyond its own deadline to tell of it.
@@ -35,8 +36,8 @@ pub enum Error {
     TooLarge,
     #[error(transparent)]
     Encode(#[from] codec::Error),
-    #[error("the kafka producer cannot be configured: {0}")]
-    Configuration(KafkaError),
+    #[error(transparent)]
+    Configuration(log::Error),
 }
 
 /// Where facts go and how long that may take.
@@ -141,7 +142,8 @@ fn producer(sending: &Sending) -> Result<ThreadedProducer<Reports>, Error> {
         .set("message.timeout.ms", sending.timeout.as_millis().to_string())
         // Back within a second after a broker is back, rather than ten.
         .set("reconnect.backoff.max.ms", "1000");
-    config.create_with_context(Reports(sending.connection.clone())).map_err(Error::Configuration)
+    let made = config.create_with_context(Reports(sending.connection.clone()));
+    made.map_err(|error| Error::Configuration(unusable(&error)))
 }
 
 async fn enqueue_and_await(

@@ -6,7 +6,7 @@
 pub mod admin;
 pub mod client;
 pub mod kafka;
-mod reach;
+pub mod reach;
 pub mod scan;
 pub mod sim;
 pub mod token;

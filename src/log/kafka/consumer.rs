@@ -15,13 +15,14 @@ use rdkafka::message::Message as _;
 use rdkafka::types::RDKafkaRespErr;
 
 use super::native::{Message, Queue};
-use crate::log::client::Connection;
+use crate::log::client::{Connection, unusable};
 use crate::log::token::Login;
 use crate::log::{Committed, Error, Polled};
 use crate::record::{Batch, Offset, Partition, Topic, TopicPartition};
 
 /// How long one wait may keep rebalances waiting.
 const SLICE: Duration = Duration::from_millis(20);
+const ERRORS_MAX: usize = 16;
 const SESSION_MS: &str = "session.timeout.ms";
 /// For calls that ask the broker.
 pub const CALL: Duration = Duration::from_secs(10);
@@ -45,9 +46,11 @@ pub struct MemberContext(Mutex<Events>);
 impl ClientContext for MemberContext {
     fn error(&self, error: KafkaError, reason: &str) {
         if let Ok(mut events) = self.0.lock() {
-            events.errors.push_back((error, reason.to_owned()));
             // Only the newest matter; a broker that is away tells so many times a second.
-            events.errors.truncate(16);
+            if events.errors.len() == ERRORS_MAX {
+                events.errors.pop_front();
+            }
+            events.errors.push_back((error, reason.to_owned()));
         }
     }
 }
@@ -132,7 +135,8 @@ impl Member {
             config.set(SESSION_MS, "10000");
         }
         let context = MemberContext(Mutex::new(Events::default()));
-        let consumer: Arc<BaseConsumer<MemberContext>> = Arc::new(config.create_with_context(context).map_err(fatal)?);
+        let consumer = config.create_with_context(context).map_err(|error| unusable(&error))?;
+        let consumer: Arc<BaseConsumer<MemberContext>> = Arc::new(consumer);
         let mut login = Login::new(connection);
         login.refresh(consumer.client())?;
         let names: Vec<&str> = topics.iter().map(Topic::as_str).collect();

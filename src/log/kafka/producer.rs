@@ -22,7 +22,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use super::consumer::denied;
 use super::native::{self, TransactionError};
 use crate::log::Error;
-use crate::log::client::Connection;
+use crate::log::client::{Connection, unusable};
 use crate::log::token::Login;
 use crate::record::NewRecord;
 
@@ -283,7 +283,7 @@ fn create(
         .set("delivery.report.only.error", "true");
     let seen = Arc::new(Seen::default());
     let producer: BaseProducer<TransactionContext> =
-        config.create_with_context(TransactionContext(seen.clone())).map_err(super::consumer::fatal)?;
+        config.create_with_context(TransactionContext(seen.clone())).map_err(|error| unusable(&error))?;
     let mut login = Login::new(connection);
     login.refresh(producer.client())?;
     producer.init_transactions(INIT).map_err(|error| match error.rdkafka_error_code() {

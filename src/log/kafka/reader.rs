@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
 use rdkafka::error::RDKafkaErrorCode;
 
-use super::consumer::{CALL, committed, denied, fatal, list, unavailable};
+use super::consumer::{CALL, committed, denied, list, unavailable};
 use super::native::Queue;
-use crate::log::client::Connection;
+use crate::log::client::{Connection, unusable};
 use crate::log::token::Login;
 use crate::log::{Committed, Error, Reader, Watermarks};
 use crate::record::{Batch, EventTime, Offset, TopicPartition};
@@ -31,8 +31,9 @@ impl KafkaReader {
     pub fn new(connection: &Connection, group: &str) -> Result<Self, Error> {
         let mut config = connection.consumer(group);
         config.set("auto.offset.reset", "error").set("enable.partition.eof", "true").set("fetch.wait.max.ms", "10");
-        let consumer: Arc<BaseConsumer> = Arc::new(config.create().map_err(fatal)?);
-        let uncommitted = config.set("isolation.level", "read_uncommitted").create().map_err(fatal)?;
+        let consumer: Arc<BaseConsumer> = Arc::new(config.create().map_err(|error| unusable(&error))?);
+        let uncommitted = config.set("isolation.level", "read_uncommitted").create();
+        let uncommitted = uncommitted.map_err(|error| unusable(&error))?;
         let logins = [Login::new(connection), Login::new(connection)];
         let mut reader = Self { queue: Queue::new(&consumer), consumer, uncommitted, logins, at: None };
         reader.refresh()?;

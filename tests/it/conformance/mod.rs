@@ -12,7 +12,7 @@ mod records;
 mod samples;
 mod strangers;
 mod transactions;
-mod wire;
+pub mod wire;
 
 use client::Cluster;
 use fairlead::embedded::broker::{Broker, BrokerConfig};
