@@ -37,8 +37,8 @@ pub enum Error {
     #[error(transparent)]
     Log(#[from] super::Error),
     #[error(
-        "topic {topic} cannot be created: {error}; create it yourself, or grant Create on topic {topic} (`fairlead explain \
-         --acls` lists all that is needed)"
+        "topic {topic} is not there, or not to be seen, and may not be created: {error}; create it yourself and grant what is \
+         needed of it, or grant Create on topic {topic} (`fairlead explain --acls` lists all that is needed)"
     )]
     Denied { topic: String, error: RDKafkaErrorCode },
     #[error("topic {topic} cannot be created: {error}")]

@@ -70,6 +70,11 @@ pub enum Error {
     Fatal(String),
 }
 
+/// What an administrator is to be asked for.
+pub fn denied(operation: &str, resource: &str) -> String {
+    format!("kafka denies {operation} on {resource}; grant it (`fairlead explain --acls` lists all that is needed)")
+}
+
 /// One group member and its transactional producer.
 ///
 /// Order of calls: `poll` until records or an assignment; `begin`, any `produce`, then `commit` or `abort`; again.

@@ -150,6 +150,10 @@ impl Member {
         &self.consumer
     }
 
+    pub fn group(&self) -> &str {
+        &self.group
+    }
+
     pub fn poll(&mut self, wait: Duration, bytes_max: usize, batch: &mut Batch) -> Result<Polled, Error> {
         self.login.refresh(self.consumer.client())?;
         let until = Instant::now() + wait;
@@ -207,7 +211,7 @@ impl Member {
                     return Err(Error::Fatal(format!("a record of {topic}-{partition} came outside its queue")));
                 }
                 Err(KafkaError::PartitionEOF(_)) => {}
-                Err(error) => judge(&error, &format!("group {} or a topic it reads", self.group))?,
+                Err(error) => judge(&error, &self.topic_of(&error)?, &self.group)?,
             }
         }
         let mut events = self.events()?;
@@ -218,6 +222,15 @@ impl Member {
             }
         }
         Ok(())
+    }
+
+    /// The error itself does not say which topic it is of; what was told along with it does.
+    fn topic_of(&self, error: &KafkaError) -> Result<String, Error> {
+        let events = self.events()?;
+        let told = events.errors.iter().rev().find(|(of, _)| of.rdkafka_error_code() == error.rdkafka_error_code());
+        let told = told.map_or("", |(_, reason)| &**reason);
+        let named = self.topics.iter().map(Topic::as_str).filter(|topic| told.contains(topic));
+        Ok(named.max_by_key(|topic| topic.len()).unwrap_or(told).to_owned())
     }
 
     pub fn assign(&mut self, starts: &[(TopicPartition, Offset)]) -> Result<(), Error> {
@@ -280,20 +293,24 @@ impl Member {
     }
 
     pub fn committed(&self, partitions: &[TopicPartition]) -> Result<Vec<Option<Committed>>, Error> {
-        committed(self.consumer(), partitions)
+        committed(self.consumer(), &self.group, partitions)
     }
 }
 
 /// The stable committed offsets of the consumer's group, in the order asked.
 pub fn committed<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
+    group: &str,
     partitions: &[TopicPartition],
 ) -> Result<Vec<Option<Committed>>, Error> {
     let mut asked = TopicPartitionList::new();
     for partition in partitions {
         asked.add_partition(partition.topic.as_str(), partition.partition.0);
     }
-    let answer = consumer.committed_offsets(asked, CALL).map_err(unavailable)?;
+    let answer = consumer.committed_offsets(asked, CALL).map_err(|error| match is_denied(&error) {
+        true => denied("Describe", &format!("group {group}")),
+        false => unavailable(error),
+    })?;
     // An offset that could not be read is not one that was never committed: that would read everything again.
     each(&answer)?;
     let find = |partition: &TopicPartition| {
@@ -354,7 +371,7 @@ impl Taker<'_> {
             code => {
                 let text = String::from_utf8_lossy(message.value().unwrap_or_default()).into_owned();
                 tracing::warn!(%partition, ?code, text, "kafka consumer");
-                judge(&KafkaError::MessageConsumption(code), &format!("topic {}", partition.topic))
+                judge(&KafkaError::MessageConsumption(code), partition.topic.as_str(), "")
             }
         }
     }
@@ -374,14 +391,13 @@ impl Taker<'_> {
     }
 }
 
-fn judge(error: &KafkaError, resource: &str) -> Result<(), Error> {
+fn judge(error: &KafkaError, topic: &str, group: &str) -> Result<(), Error> {
     match error.rdkafka_error_code() {
         Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
             Err(Error::Unavailable(format!("a topic to read does not exist: {error}")))
         }
-        Some(RDKafkaErrorCode::GroupAuthorizationFailed | RDKafkaErrorCode::TopicAuthorizationFailed) => {
-            Err(Error::Fatal(format!("{error}: {}", denied("Read", resource))))
-        }
+        Some(RDKafkaErrorCode::GroupAuthorizationFailed) => Err(denied("Read", &format!("group {group}"))),
+        Some(RDKafkaErrorCode::TopicAuthorizationFailed) => Err(denied("Read", &format!("topic {topic}"))),
         Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::FencedInstanceId) => {
             Err(Error::Fatal(error.to_string()))
         }
@@ -402,7 +418,12 @@ fn partitions(list: &TopicPartitionList) -> Vec<TopicPartition> {
 
 /// librdkafka answers a call on many partitions with success, and with each partition's own error in the list.
 fn each(list: &TopicPartitionList) -> Result<(), Error> {
-    list.elements().iter().try_for_each(|element| element.error()).map_err(unavailable)
+    list.elements().iter().try_for_each(|element| {
+        element.error().map_err(|error| match is_denied(&error) {
+            true => denied("Read", &format!("topic {}", element.topic())),
+            false => unavailable(error),
+        })
+    })
 }
 
 pub fn list(starts: &[(TopicPartition, Offset)]) -> Result<TopicPartitionList, Error> {
@@ -414,9 +435,22 @@ pub fn list(starts: &[(TopicPartition, Offset)]) -> Result<TopicPartitionList, E
     Ok(list)
 }
 
-/// What an administrator is to be asked for.
-pub fn denied(operation: &str, resource: &str) -> String {
-    format!("kafka denies {operation} on {resource}; grant it (`fairlead explain --acls` lists all that is needed)")
+/// A right does not come by waiting: this is what an administrator is to be asked for.
+pub fn denied(operation: &str, resource: &str) -> Error {
+    Error::Fatal(crate::log::denied(operation, resource))
+}
+
+pub fn is_denied(error: &KafkaError) -> bool {
+    let code = error.rdkafka_error_code();
+    code.is_some_and(|code| {
+        matches!(
+            code,
+            RDKafkaErrorCode::TopicAuthorizationFailed
+                | RDKafkaErrorCode::GroupAuthorizationFailed
+                | RDKafkaErrorCode::TransactionalIdAuthorizationFailed
+                | RDKafkaErrorCode::ClusterAuthorizationFailed
+        )
+    })
 }
 
 pub fn fatal(error: KafkaError) -> Error {
