@@ -34,7 +34,7 @@ enum Format {
     Mermaid,
     /// For programs
     Json,
-    /// With --acls: lines for Kafka's own tool, with a principal a part
+    /// With --acls: a script for Kafka's own tool, with a principal a process
     KafkaAcls,
 }
 

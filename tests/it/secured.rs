@@ -85,7 +85,10 @@ impl Site {
         let sender = Sender::new(sending, Arc::new(Formats::shipped())).unwrap();
         let topic = TopicPartition::new(&topic, Partition(0));
         until("an assignment", || match log.poll(Duration::from_millis(50), 1 << 20, &mut Batch::default()).unwrap() {
-            Polled::Assigned(_) => Some(log.assign(&[(topic.clone(), Offset(0))]).unwrap()),
+            Polled::Assigned(_) => {
+                log.assign(&[(topic.clone(), Offset(0))]).unwrap();
+                Some(())
+            }
             _ => None,
         });
         Site { topic, log, writer, sender, written: 0 }

@@ -110,46 +110,57 @@ fn the_graph_as_mermaid_draws_stores_topics_and_sections() {
 fn every_part_gets_what_it_needs_and_no_more() {
     let acls = acls::acls(&topology());
     expect![[r#"
-        part        resource         name                            operations
-        create      topic            delivery.deploys.v1             Create
-        create      topic            fairlead.dead-letters.v1        Create
-        create      topic            fairlead.incident-changelog.v1  Create
-        create      topic            fairlead.journal.v1             Create
-        create      topic            fairlead.strict-changelog.v1    Create
-        create      topic            oncall.alerts.v1                Create
-        create      topic            oncall.incidents.v1             Create
-        create      topic            oncall.slack-actions.v1         Create
-        create      topic            oncall.slack-outcomes.v1        Create
-        dead-letter topic            fairlead.dead-letters.v1        Read
-        dead-letter group            fairlead.reader                 Describe
-        engine      topic            fairlead.dead-letters.v1        Write
-        engine      topic            fairlead.incident-changelog.v1  Read, Write
-        engine      topic            fairlead.journal.v1             Write
-        engine      topic            fairlead.strict-changelog.v1    Read, Write
-        engine      topic            oncall.alerts.v1                Read
-        engine      topic            oncall.incidents.v1             Write
-        engine      group            fairlead.engine                 Read
-        engine      transactional-id fairlead.engine.*               Write
-        ingest      topic            delivery.deploys.v1             Write
-        ingest      topic            oncall.alerts.v1                Write
-        lineage     topic            delivery.deploys.v1             Read
-        lineage     topic            fairlead.dead-letters.v1        Read
-        lineage     topic            fairlead.journal.v1             Read
-        lineage     topic            oncall.alerts.v1                Read
-        lineage     topic            oncall.incidents.v1             Read
-        lineage     topic            oncall.slack-actions.v1         Read
-        lineage     topic            oncall.slack-outcomes.v1        Read
-        lineage     group            fairlead.reader                 Describe
-        retry       topic            fairlead.dead-letters.v1        Read, Write
-        retry       topic            oncall.alerts.v1                Write
-        retry       topic            oncall.slack-actions.v1         Write
-        retry       group            fairlead.reader                 Describe
-        retry       transactional-id fairlead.dead-letters.retry     Write
-        slack       topic            fairlead.dead-letters.v1        Write
-        slack       topic            oncall.slack-actions.v1         Read
-        slack       topic            oncall.slack-outcomes.v1        Read, Write
-        slack       group            fairlead.sink.slack             Read
-        slack       transactional-id fairlead.sink.slack.*           Write
+        process     part        resource         name                            operations
+        run         create      topic            delivery.deploys.v1             Create
+        run         create      topic            fairlead.dead-letters.v1        Create
+        run         create      topic            fairlead.incident-changelog.v1  Create
+        run         create      topic            fairlead.journal.v1             Create
+        run         create      topic            fairlead.strict-changelog.v1    Create
+        run         create      topic            oncall.alerts.v1                Create
+        run         create      topic            oncall.incidents.v1             Create
+        run         create      topic            oncall.slack-actions.v1         Create
+        run         create      topic            oncall.slack-outcomes.v1        Create
+        dead-letter dead-letter topic            fairlead.dead-letters.v1        Read
+        dead-letter dead-letter group            fairlead.reader                 Describe
+        run         engine      topic            fairlead.dead-letters.v1        Write
+        run         engine      topic            fairlead.incident-changelog.v1  Read, Write
+        run         engine      topic            fairlead.journal.v1             Write
+        run         engine      topic            fairlead.strict-changelog.v1    Read, Write
+        run         engine      topic            oncall.alerts.v1                Read
+        run         engine      topic            oncall.incidents.v1             Write
+        run         engine      group            fairlead.engine                 Read
+        run         engine      transactional-id fairlead.engine.*               Write
+        run         ingest      topic            delivery.deploys.v1             Write
+        run         ingest      topic            oncall.alerts.v1                Write
+        lineage     lineage     topic            delivery.deploys.v1             Read
+        lineage     lineage     topic            fairlead.dead-letters.v1        Read
+        lineage     lineage     topic            fairlead.journal.v1             Read
+        lineage     lineage     topic            oncall.alerts.v1                Read
+        lineage     lineage     topic            oncall.incidents.v1             Read
+        lineage     lineage     topic            oncall.slack-actions.v1         Read
+        lineage     lineage     topic            oncall.slack-outcomes.v1        Read
+        lineage     lineage     group            fairlead.reader                 Describe
+        retry       retry       topic            fairlead.dead-letters.v1        Read, Write
+        retry       retry       topic            oncall.alerts.v1                Write
+        retry       retry       topic            oncall.slack-actions.v1         Write
+        retry       retry       group            fairlead.reader                 Describe
+        retry       retry       transactional-id fairlead.dead-letters.retry     Write
+        send        send        topic            delivery.deploys.v1             Write
+        send        send        topic            oncall.alerts.v1                Write
+        send        send        group            fairlead.reader                 Describe
+        run         slack       topic            fairlead.dead-letters.v1        Write
+        run         slack       topic            oncall.slack-actions.v1         Read
+        run         slack       topic            oncall.slack-outcomes.v1        Read, Write
+        run         slack       group            fairlead.sink.slack             Read
+        run         slack       transactional-id fairlead.sink.slack.*           Write
+        verify      verify      topic            fairlead.dead-letters.v1        Read
+        verify      verify      topic            fairlead.incident-changelog.v1  Read
+        verify      verify      topic            fairlead.journal.v1             Read
+        verify      verify      topic            fairlead.strict-changelog.v1    Read
+        verify      verify      topic            oncall.alerts.v1                Read
+        verify      verify      topic            oncall.incidents.v1             Read
+        verify      verify      group            fairlead.engine                 Describe
+        verify      verify      group            fairlead.reader                 Describe
     "#]]
     .assert_eq(&acls::table(&acls));
     let commands = acls::commands(&acls, "fairlead");
