@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use rdkafka::TopicPartitionList;
-use rdkafka::client::ClientContext;
+use rdkafka::client::{ClientContext, DefaultClientContext};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -55,7 +55,7 @@ impl ClientContext for TransactionContext {
     /// That a topic may not join the transaction, and which one, stands in a line for the log alone: all deliveries fail as
     /// purged.
     fn log(&self, level: RDKafkaLogLevel, facility: &str, told: &str) {
-        tracing::debug!(?level, facility, told, "kafka producer");
+        DefaultClientContext.log(level, facility, told);
         let topic = told.split('"').nth(1).filter(|_| facility == "ADDPARTS" && told.contains("authorization failed"));
         if let (Some(topic), Ok(mut denied)) = (topic, self.0.denied.lock()) {
             denied.get_or_insert_with(|| topic.to_owned());
@@ -172,8 +172,8 @@ impl Transactions {
                 if let Some(denied) = self.denied_topic() {
                     return Err(denied);
                 }
-                if is_denied(&error) {
-                    return Err(denied("Write", &format!("topic {topic}")));
+                if let Some(denied) = self.refusal(&error, &format!("topic {topic}")) {
+                    return Err(denied);
                 }
                 let told = format!("a record was not delivered to {topic}: {error}");
                 let fenced = error.rdkafka_error_code().is_some_and(is_fenced);
@@ -266,8 +266,19 @@ impl Transactions {
         match error.rdkafka_error_code() {
             Some(code) if is_fenced(code) => self.fenced(error.to_string()),
             Some(RDKafkaErrorCode::Fatal) => Error::UnknownOutcome(error.to_string()),
-            _ if is_denied(&error) => Error::Fatal(error.to_string()),
-            _ => Error::Abort(error.to_string()),
+            _ => self.refusal(&error, "a topic that it writes").unwrap_or_else(|| Error::Abort(error.to_string())),
+        }
+    }
+
+    /// If a right is missing: which one, where `topic` was to be written.
+    fn refusal(&self, error: &KafkaError, topic: &str) -> Option<Error> {
+        match error.rdkafka_error_code()? {
+            RDKafkaErrorCode::TopicAuthorizationFailed => Some(denied("Write", topic)),
+            RDKafkaErrorCode::TransactionalIdAuthorizationFailed => {
+                Some(denied("Write", &format!("transactional-id {}", self.transactional_id)))
+            }
+            _ if is_denied(error) => Some(Error::Fatal(error.to_string())),
+            _ => None,
         }
     }
 
