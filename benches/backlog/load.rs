@@ -20,7 +20,7 @@ const SPAN_MS: u64 = 3_600_000;
 
 /// The facts' formats under the ids that the engine registered.
 pub fn formats(registry: &str) -> Result<Formats> {
-    let client = RegistryClient::new(registry, None, Duration::from_secs(5))?;
+    let client = RegistryClient::new(registry, None, None, Duration::from_secs(5))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut formats = Formats::default();
     for (topic, kind) in [(ALERTS, FactKind::Alert), (DEPLOYS, FactKind::Deploy), (INCIDENTS, FactKind::Incident)] {

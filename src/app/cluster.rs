@@ -7,18 +7,16 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use apache_avro::Schema;
-use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use super::Endpoints;
 use super::decoded::Decoded;
 use super::embedded::Embedded;
 use crate::codec::registry::RegistryClient;
 use crate::codec::{SchemaId, envelope, generic};
-use crate::log::client::Connection;
 use crate::log::kafka::KafkaReader;
-use crate::log::{Watermarks, scan};
+use crate::log::{self, Watermarks, reach, scan};
 use crate::record::{Batch, Offset, Partition, Record, Topic, TopicPartition};
 use crate::topology::plan::Topology;
 use crate::topology::problem::suggest;
@@ -32,27 +30,24 @@ pub struct Cluster {
     pub reader: KafkaReader,
     pub registry: RegistryClient,
     /// Partitions of every topic.
-    topics: BTreeMap<String, i32>,
+    topics: BTreeMap<String, usize>,
     /// Writers' schemas as they are met: the full name of the record, or why there is none.
     schemas: BTreeMap<SchemaId, Result<(String, Schema), String>>,
 }
 
 impl Cluster {
     /// Connects, and fails with the mend if nobody is there.
-    pub fn reach(topology: Topology) -> Result<Self> {
+    pub async fn reach(topology: Topology) -> Result<Self> {
         let endpoints = Endpoints::resolve(&topology.settings, Embedded::elsewhere())?;
-        let login = endpoints.registry_login.as_ref().map(|(name, password)| (name.as_str(), password.as_str()));
-        let registry = RegistryClient::new(&endpoints.registry_url, login, PATIENCE)?;
+        let registry = endpoints.registry(PATIENCE)?;
         let reader = KafkaReader::new(&endpoints.connection, &topology.names.reader_group())?;
-        let topics = topics(&endpoints.connection).with_context(|| {
-            let address = &endpoints.connection.bootstrap_servers;
-            match topology.settings.kafka.bootstrap_servers {
-                Some(_) => format!("no Kafka answers at {address}; is the address right, is it up?"),
-                None => format!(
-                    "no Kafka answers at {address}, where the embedded broker of a running `fairlead run` serves; start it, \
-                     or name a cluster by --kafka or in the topology"
-                ),
-            }
+        let topics = reach::topics(&endpoints.connection, PATIENCE).await.map_err(|error| match error {
+            log::Error::Unavailable(_) if topology.settings.kafka.bootstrap_servers.is_none() => anyhow!(
+                "no Kafka answers at {}, where the embedded broker of a running `fairlead run` serves; start it, or name a \
+                 cluster by --kafka or in the topology",
+                endpoints.connection.bootstrap_servers
+            ),
+            error => error.into(),
         })?;
         Ok(Self { topology, endpoints, reader, registry, topics, schemas: BTreeMap::new() })
     }
@@ -60,7 +55,10 @@ impl Cluster {
     /// Every partition of the topic, or what there is instead.
     pub fn partitions(&self, topic: &Topic) -> Result<Vec<TopicPartition>> {
         match self.topics.get(topic.as_str()) {
-            Some(count) => Ok((0..*count).map(|number| TopicPartition::new(topic, Partition(number))).collect()),
+            Some(count) => {
+                let count = i32::try_from(*count)?;
+                Ok((0..count).map(|number| TopicPartition::new(topic, Partition(number))).collect())
+            }
             None => {
                 let known = suggest(topic.as_str(), self.topics.keys().map(String::as_str));
                 bail!("there is no topic `{topic}` on {}{known}", self.endpoints.connection.bootstrap_servers)
@@ -172,11 +170,4 @@ impl Cluster {
         let name = schema.name().map_or_else(|| "value".to_owned(), |name| name.to_string());
         Ok((name, schema))
     }
-}
-
-fn topics(connection: &Connection) -> Result<BTreeMap<String, i32>> {
-    let client: BaseConsumer = connection.client().create()?;
-    let metadata = client.fetch_metadata(None, PATIENCE)?;
-    let count = |topic: &rdkafka::metadata::MetadataTopic| i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX);
-    Ok(metadata.topics().iter().map(|topic| (topic.name().to_owned(), count(topic))).collect())
 }

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, anyhow};
 
 use super::schemas::Registered;
 use crate::clock::Clock;
+use crate::codec::registry::RegistryClient;
 use crate::ingest::Rules;
 use crate::ingest::access::Access;
 use crate::ingest::send::Sending;
@@ -21,9 +22,10 @@ use crate::topology::template::{Reference, Template};
 
 pub struct Endpoints {
     pub connection: Connection,
-    pub registry_url: String,
+    registry_url: String,
     /// Name and password.
-    pub registry_login: Option<(String, String)>,
+    registry_login: Option<(String, String)>,
+    registry_ca_pem: Option<String>,
     pub instance: String,
     settings: Settings,
 }
@@ -56,8 +58,16 @@ impl Endpoints {
             }
             _ => None,
         };
+        let registry_ca_pem = settings.registry.ca_pem.as_ref();
+        let registry_ca_pem = registry_ca_pem.map(|pem| resolve(pem, "registry.ca_pem")).transpose()?;
         let instance = resolve(&settings.engine.instance, "engine.instance")?;
-        Ok(Self { connection, registry_url, registry_login, instance, settings: settings.clone() })
+        Ok(Self { connection, registry_url, registry_login, registry_ca_pem, instance, settings: settings.clone() })
+    }
+
+    /// A client of the registry, which asks one that does not answer again for so long.
+    pub fn registry(&self, patience: Duration) -> Result<RegistryClient> {
+        let login = self.registry_login.as_ref().map(|(name, password)| (name.as_str(), password.as_str()));
+        Ok(RegistryClient::new(&self.registry_url, login, self.registry_ca_pem.as_deref(), patience)?)
     }
 
     /// `None` if the topology has no `slack` section.

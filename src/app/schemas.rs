@@ -25,14 +25,14 @@ pub struct Registered {
 }
 
 pub async fn register(topology: &Topology, endpoints: &Endpoints) -> Result<Registered> {
-    let client = client(endpoints)?;
+    let client = endpoints.registry(PATIENCE)?;
     let id_of = async |subject: &Subject| Ok(client.register(&subject.name, subject.schema_json).await?);
     collect(topology, source(client.clone()), id_of).await
 }
 
 /// The same without registering anything: for commands that only look.
 pub async fn look_up(topology: &Topology, endpoints: &Endpoints) -> Result<Registered> {
-    let client = client(endpoints)?;
+    let client = endpoints.registry(PATIENCE)?;
     let id_of = async |subject: &Subject| {
         let id = client.registered(&subject.name, subject.schema_json).await?;
         id.with_context(|| {
@@ -40,11 +40,6 @@ pub async fn look_up(topology: &Topology, endpoints: &Endpoints) -> Result<Regis
         })
     };
     collect(topology, source(client.clone()), id_of).await
-}
-
-fn client(endpoints: &Endpoints) -> Result<RegistryClient> {
-    let login = endpoints.registry_login.as_ref().map(|(name, password)| (name.as_str(), password.as_str()));
-    Ok(RegistryClient::new(&endpoints.registry_url, login, PATIENCE)?)
 }
 
 async fn collect(

@@ -109,7 +109,7 @@ fn choice(topic: Option<String>, reason: Option<Reason>, since: Option<Moment>, 
 impl List {
     async fn run(self) -> Result<()> {
         let choice = choice(self.topic, self.reason, self.since, self.open);
-        let mut cluster = self.reach.cluster()?;
+        let mut cluster = self.reach.cluster().await?;
         let shelf = Shelf::read(&mut cluster).await?;
         let (mut kept, mut more, mut unreadable) = (VecDeque::new(), 0, Vec::new());
         shelf.letters(&mut cluster, |letter| {
@@ -139,7 +139,7 @@ impl List {
 
 impl Show {
     async fn run(self) -> Result<()> {
-        let mut cluster = self.reach.cluster()?;
+        let mut cluster = self.reach.cluster().await?;
         let shelf = Shelf::read(&mut cluster).await?;
         let mut found = Vec::new();
         shelf.letters(&mut cluster, |letter| {
@@ -159,7 +159,7 @@ impl Show {
 impl Retry {
     /// 1 if a letter that was asked for could not be put back.
     async fn run(self) -> Result<ExitCode> {
-        let mut cluster = self.reach.cluster()?;
+        let mut cluster = self.reach.cluster().await?;
         let wish = Wish {
             ids: self.ids,
             choice: choice(self.topic, self.reason, self.since, false),

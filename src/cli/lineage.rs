@@ -27,7 +27,7 @@ pub struct LineageCommand {
 
 impl LineageCommand {
     pub async fn run(self) -> Result<()> {
-        let mut cluster = self.reach.cluster()?;
+        let mut cluster = self.reach.cluster().await?;
         let partition = cluster.partition(&Topic::from(&*self.topic), Partition(self.partition))?;
         let lineage = lineage::trace(&mut cluster, &partition, Offset(self.offset), self.all).await?;
         match self.output {

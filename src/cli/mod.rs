@@ -15,6 +15,7 @@ mod run;
 mod send;
 mod verify;
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -99,9 +100,10 @@ impl Command {
     }
 }
 
-/// To standard error.
+/// To standard error; in colour where a person looks.
 fn start_logs(json: bool, default: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colour = std::io::stderr().is_terminal();
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colour).with_writer(std::io::stderr);
     if json { logs.json().init() } else { logs.init() }
 }

@@ -24,7 +24,7 @@ pub struct Reach {
 }
 
 impl Reach {
-    pub fn cluster(&self) -> Result<Cluster> {
+    pub async fn cluster(&self) -> Result<Cluster> {
         let mut topology = problems::require(source::load(&self.topology)?)?;
         let plain = |text: &String| Template::try_from(text.clone()).map_err(anyhow::Error::msg);
         let settings = &mut topology.settings;
@@ -34,6 +34,6 @@ impl Reach {
         if let Some(registry) = &self.registry {
             settings.registry.url = Some(plain(registry)?);
         }
-        Cluster::reach(topology)
+        Cluster::reach(topology).await
     }
 }

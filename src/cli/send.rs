@@ -119,7 +119,7 @@ impl Send {
                     Some(file) => body(file)?,
                     None => alert.json(now)?.to_string().into_bytes(),
                 };
-                let cluster = alert.reach.cluster()?;
+                let cluster = alert.reach.cluster().await?;
                 let read = |rules: &Rules| alerts(&body, rules, now);
                 send(cluster, FactKind::Alert, now, alert.output, read).await
             }
@@ -128,7 +128,7 @@ impl Send {
                     Some(file) => body(file)?,
                     None => deploy.json().to_string().into_bytes(),
                 };
-                let cluster = deploy.reach.cluster()?;
+                let cluster = deploy.reach.cluster().await?;
                 let read = |rules: &Rules| deploys::read(&body, rules, now);
                 send(cluster, FactKind::Deploy, now, deploy.output, read).await
             }

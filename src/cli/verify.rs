@@ -17,7 +17,7 @@ pub struct Verify {
 
 impl Verify {
     pub async fn run(self) -> Result<()> {
-        let cluster = self.reach.cluster()?;
+        let cluster = self.reach.cluster().await?;
         let mut site = Site::connect(cluster.topology, &cluster.endpoints).await?;
         let report = tokio::task::spawn_blocking(move || verify(&mut site)).await??;
         match self.output {

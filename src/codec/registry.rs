@@ -2,11 +2,12 @@
 //!
 //! Before a schema is registered, *our* checker holds it against every version of its subject (BACKWARD_TRANSITIVE): a
 //! registry may be set to a laxer level, and a state or a fact that cannot be read back is found now or at night. A registry
-//! that does not answer is asked again for a bounded time. Credentials are never logged.
+//! that does not answer, or is not well, is asked again for a bounded time. Credentials are never logged.
 
 use std::error::Error as _;
 use std::time::Duration;
 
+use reqwest::Certificate;
 use schema_registry_converter::async_impl::schema_registry::{
     self, SrSettings, get_all_subjects, get_all_versions, get_schema_by_id, get_schema_by_subject_and_version,
 };
@@ -22,13 +23,20 @@ const CALL: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(500);
 /// Confluent's code for an id that the registry does not know.
 const SCHEMA_NOT_FOUND: u32 = 40403;
+const UNAUTHORIZED: u16 = 401;
 
 #[derive(Debug, Error)]
 pub enum Error {
     #[error("the registry's address or credentials are of no use: {0}")]
     Configuration(String),
-    #[error("the registry at {url} does not answer: {error}; is it running, is the address right?")]
+    #[error("the registry at {url} does not answer as it should: {error}; is it running, is the address right?")]
     Unavailable { url: String, error: String },
+    #[error("the registry at {url} refuses the login: {error}; are registry.username and registry.password right?")]
+    Login { url: String, error: String },
+    #[error(
+        "the registry at {url} is not trusted: {error}; did an authority of registry.ca_pem sign its certificate, for the name in registry.url?"
+    )]
+    Untrusted { url: String, error: String },
     #[error("subject {subject}: {error}")]
     Refused { subject: String, error: String },
     #[error(
@@ -54,14 +62,25 @@ struct Version {
 }
 
 impl RegistryClient {
-    /// `login` is a name and a password.
-    pub fn new(url: &str, login: Option<(&str, &str)>, patience: Duration) -> Result<Self, Error> {
+    /// `login` is a name and a password, `ca_pem` are authorities to trust beside the system's.
+    pub fn new(
+        url: &str,
+        login: Option<(&str, &str)>,
+        ca_pem: Option<&str>,
+        patience: Duration,
+    ) -> Result<Self, Error> {
         let mut builder = SrSettings::new_builder(url.to_owned());
         builder.set_timeout(CALL);
         if let Some((name, password)) = login {
             builder.set_basic_authorization(name, Some(password));
         }
-        let settings = builder.build().map_err(|error| Error::Configuration(error.error))?;
+        let authorities = Certificate::from_pem_bundle(ca_pem.unwrap_or_default().as_bytes());
+        let authorities = authorities.map_err(|error| Error::Configuration(format!("registry.ca_pem: {error}")))?;
+        if ca_pem.is_some() && authorities.is_empty() {
+            return Err(Error::Configuration("registry.ca_pem holds no certificate".to_owned()));
+        }
+        let http = reqwest::Client::builder().tls_certs_merge(authorities);
+        let settings = builder.build_with(http).map_err(|error| Error::Configuration(error.error))?;
         Ok(Self { url: url.to_owned(), settings, patience })
     }
 
@@ -99,7 +118,7 @@ impl RegistryClient {
         match get_schema_by_id(id.0, &self.settings).await {
             Ok(found) => Ok(Some(found.schema)),
             Err(error) if code(&error) == Some(SCHEMA_NOT_FOUND) => Ok(None),
-            Err(error) => Err(Error::Unavailable { url: self.url.clone(), error: error.to_string() }),
+            Err(error) => Err(self.failed(&error)),
         }
     }
 
@@ -126,8 +145,8 @@ impl RegistryClient {
         let until = Instant::now() + self.patience;
         loop {
             match call().await {
-                Err(error) if error.retriable && Instant::now() < until => {
-                    tracing::warn!(url = self.url, %error, "the registry does not answer yet");
+                Err(error) if passes(&error) && Instant::now() < until => {
+                    tracing::warn!(url = self.url, error = told(&error), "the registry does not answer yet");
                     tokio::time::sleep(PAUSE).await;
                 }
                 answer => return answer,
@@ -136,10 +155,20 @@ impl RegistryClient {
     }
 
     fn refused(&self, subject: &str, error: &SRCError) -> Error {
-        if error.retriable {
-            Error::Unavailable { url: self.url.clone(), error: error.to_string() }
-        } else {
-            Error::Refused { subject: subject.to_owned(), error: error.to_string() }
+        match self.failed(error) {
+            Error::Unavailable { error: told, .. } if !passes(error) => {
+                Error::Refused { subject: subject.to_owned(), error: told }
+            }
+            failed => failed,
+        }
+    }
+
+    fn failed(&self, error: &SRCError) -> Error {
+        let (url, told) = (self.url.clone(), told(error));
+        match status(error) {
+            Some(UNAUTHORIZED) => Error::Login { url, error: told },
+            None if is_untrusted(error) => Error::Untrusted { url, error: told },
+            _ => Error::Unavailable { url, error: told },
         }
     }
 }
@@ -147,6 +176,36 @@ impl RegistryClient {
 /// The registry's own error code, if it was the registry that refused.
 fn code(error: &SRCError) -> Option<u32> {
     error.source()?.downcast_ref::<RawError>().map(|raw| raw.error_code)
+}
+
+/// The HTTP status of an answer that is none; the client keeps it in its words only.
+fn status(error: &SRCError) -> Option<u16> {
+    error.error.split_once(" status ")?.1.get(..3)?.parse().ok()
+}
+
+/// Whether asking again may help: nobody answers, or who does is not well yet.
+fn passes(error: &SRCError) -> bool {
+    match status(error) {
+        Some(status) => status == 408 || status == 429 || status >= 500,
+        None => error.retriable && !is_untrusted(error),
+    }
+}
+
+/// A certificate that does not become another one by waiting. OpenSSL's words.
+fn is_untrusted(error: &SRCError) -> bool {
+    told(error).contains("certificate verify failed")
+}
+
+/// What failed, and the innermost reason of it.
+fn told(error: &SRCError) -> String {
+    let mut innermost = error.source();
+    while let Some(inner) = innermost.and_then(|reason| reason.source()) {
+        innermost = Some(inner);
+    }
+    match innermost {
+        Some(reason) => format!("{}: {reason}", error.error),
+        None => error.error.clone(),
+    }
 }
 
 /// What of the existing versions the new schema could not read, one line each.

@@ -20,7 +20,8 @@ use tokio::sync::mpsc;
 
 use crate::codec::{self, Formats};
 use crate::event::Fact;
-use crate::log::client::Connection;
+use crate::log;
+use crate::log::client::{Connection, unusable};
 use crate::record::{EventTime, Offset, Partition, Topic};
 
 /// What librdkafka needs beyond its own deadline to tell of it.
@@ -35,8 +36,8 @@ pub enum Error {
     TooLarge,
     #[error(transparent)]
     Encode(#[from] codec::Error),
-    #[error("the kafka producer cannot be configured: {0}")]
-    Configuration(KafkaError),
+    #[error(transparent)]
+    Configuration(log::Error),
 }
 
 /// Where facts go and how long that may take.
@@ -141,7 +142,8 @@ fn producer(sending: &Sending) -> Result<ThreadedProducer<Reports>, Error> {
         .set("message.timeout.ms", sending.timeout.as_millis().to_string())
         // Back within a second after a broker is back, rather than ten.
         .set("reconnect.backoff.max.ms", "1000");
-    config.create_with_context(Reports(sending.connection.clone())).map_err(Error::Configuration)
+    let made = config.create_with_context(Reports(sending.connection.clone()));
+    made.map_err(|error| Error::Configuration(unusable(&error)))
 }
 
 async fn enqueue_and_await(
@@ -154,13 +156,13 @@ async fn enqueue_and_await(
     for (number, (topic, key, value)) in records.iter().enumerate() {
         let record = BaseRecord::with_opaque_to(topic.as_str(), Box::new((number, request.clone())));
         let record = record.key(*key).payload(value).timestamp(received.0);
-        producer.send(record).map_err(|(error, _)| refused(&error))?;
+        producer.send(record).map_err(|(error, _)| refused(&error, topic))?;
     }
     drop(request);
     let all = async {
         let mut stored = Vec::with_capacity(records.len());
         while let Some((number, fate)) = fates.recv().await {
-            let (partition, offset) = fate.map_err(|error| refused(&error))?;
+            let (partition, offset) = fate.map_err(|error| refused(&error, records[number].0))?;
             stored.push((number, Stored { topic: records[number].0.clone(), partition, offset }));
         }
         // A producer that goes away drops what it held without a word: only what was told counts.
@@ -175,8 +177,11 @@ async fn enqueue_and_await(
         .unwrap_or_else(|_| Err(Error::Unavailable("no answer in time".to_owned())))
 }
 
-fn refused(error: &KafkaError) -> Error {
+fn refused(error: &KafkaError, topic: &Topic) -> Error {
     match error.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
+            Error::Unavailable(log::denied("Write", &format!("topic {topic}")))
+        }
         Some(RDKafkaErrorCode::MessageSizeTooLarge) => Error::TooLarge,
         Some(code) => Error::Unavailable(code.to_string()),
         None => Error::Unavailable(error.to_string()),

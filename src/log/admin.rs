@@ -11,11 +11,13 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use thiserror::Error;
 
-use super::client::Connection;
+use super::client::{self, Connection};
 use super::reach;
 use super::token::Login;
 
 const CALL: Duration = Duration::from_secs(30);
+/// How long a broker may take to come up.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A topic as it shall be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,8 +37,8 @@ pub enum Error {
     #[error(transparent)]
     Log(#[from] super::Error),
     #[error(
-        "topic {topic} cannot be created: {error}; create it yourself, or grant Create on topic {topic} (`fairlead explain \
-         --acls` lists all that is needed)"
+        "topic {topic} is not there, or not to be seen, and may not be created: {error}; create it yourself and grant what is \
+         needed of it, or grant Create on topic {topic} (`fairlead explain --acls` lists all that is needed)"
     )]
     Denied { topic: String, error: RDKafkaErrorCode },
     #[error("topic {topic} cannot be created: {error}")]
@@ -50,7 +52,7 @@ pub enum Error {
 
 /// Creates what is missing; answers with the names created.
 pub async fn ensure_topics(connection: &Connection, plans: &[TopicPlan]) -> Result<Vec<String>, Error> {
-    let existing = reach::topics(connection).await?;
+    let existing = reach::topics(connection, PATIENCE).await?;
     let mut missing = Vec::new();
     for plan in plans {
         match existing.get(&plan.name) {
@@ -66,7 +68,8 @@ pub async fn ensure_topics(connection: &Connection, plans: &[TopicPlan]) -> Resu
     if new.is_empty() {
         return Ok(Vec::new());
     }
-    let admin: AdminClient<DefaultClientContext> = connection.client().create().map_err(Error::Unavailable)?;
+    let admin: AdminClient<DefaultClientContext> =
+        connection.client().create().map_err(|error| client::unusable(&error))?;
     Login::new(connection).refresh(admin.inner())?;
     let options = AdminOptions::new().operation_timeout(Some(CALL)).request_timeout(Some(CALL));
     for outcome in admin.create_topics(&new, &options).await.map_err(Error::Unavailable)? {

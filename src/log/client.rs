@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use rdkafka::ClientConfig;
+use rdkafka::error::KafkaError;
 
 use super::Error;
 use super::token::{self, Token};
@@ -63,6 +64,26 @@ impl Connection {
         config.set("enable.idempotence", "true").set("acks", "all").set("partitioner", "murmur2_random");
         config
     }
+}
+
+/// What is wrong with the properties of a client that could not be made. Never with a value: it may be a secret.
+pub fn unusable(error: &KafkaError) -> Error {
+    Error::Fatal(match error {
+        KafkaError::ClientConfig(_, _, name, _) if name.starts_with(token::PREFIX) => format!(
+            "kafka.properties.{name} is not supported: fairlead itself fetches tokens, by client credentials alone, from \
+             {endpoint}, with .client.id, .client.secret and .scope",
+            endpoint = token::ENDPOINT
+        ),
+        KafkaError::ClientConfig(_, _, name, _) => {
+            format!("kafka.properties.{name}: librdkafka knows no such property, or not with this value")
+        }
+        KafkaError::ClientCreation(why) => format!(
+            "kafka.properties: {why} (this build speaks PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 and OAUTHBEARER; tokens of an \
+             endpoint need {})",
+            token::ENDPOINT
+        ),
+        error => format!("kafka.properties: {error}"),
+    })
 }
 
 impl fmt::Debug for Connection {

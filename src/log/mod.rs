@@ -6,7 +6,7 @@
 pub mod admin;
 pub mod client;
 pub mod kafka;
-mod reach;
+pub mod reach;
 pub mod scan;
 pub mod sim;
 pub mod token;
@@ -68,6 +68,11 @@ pub enum Error {
     /// Not worth trying again: configuration, authorisation, a missing topic.
     #[error("{0}")]
     Fatal(String),
+}
+
+/// What an administrator is to be asked for.
+pub fn denied(operation: &str, resource: &str) -> String {
+    format!("kafka denies {operation} on {resource}; grant it (`fairlead explain --acls` lists all that is needed)")
 }
 
 /// One group member and its transactional producer.

@@ -2,23 +2,24 @@
 //!
 //! librdkafka goes on trying for ever, whatever the reason. Here a login that is refused, or a certificate that cannot be
 //! trusted, ends the start at once, with what to mend; a broker that is merely away is waited for. No secret is told.
+//!
+//! The client is a producer, though nothing is produced: its own thread takes in what librdkafka tells, while we wait.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::{Producer, ProducerContext, ThreadedProducer};
 
 use super::Error;
-use super::client::Connection;
+use super::client::{Connection, unusable};
 use super::token::Login;
 
-/// How long a broker may take to come up.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// Of the first attempt; each further one may take twice as long.
-const ATTEMPT: Duration = Duration::from_secs(1);
+/// Of the first attempt; each further one may take twice as long, for what is refused is heard of between them.
+const ATTEMPT: Duration = Duration::from_millis(100);
 
 /// The newest error; one that will not pass is kept.
 #[derive(Default)]
@@ -36,7 +37,11 @@ impl ClientContext for Watch {
     }
 }
 
-impl ConsumerContext for Watch {}
+impl ProducerContext for Watch {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
+}
 
 fn lasts(code: RDKafkaErrorCode) -> bool {
     matches!(
@@ -45,24 +50,22 @@ fn lasts(code: RDKafkaErrorCode) -> bool {
     )
 }
 
-/// The topics that may be seen, and how many partitions each has. Gives way to other work between attempts.
-pub async fn topics(connection: &Connection) -> Result<BTreeMap<String, usize>, Error> {
-    let client: BaseConsumer<Watch> =
-        connection.client().create_with_context(Watch::default()).map_err(|error| configuration(&error))?;
-    Login::new(connection).refresh(client.client())?;
-    let until = Instant::now() + PATIENCE;
+/// The topics that may be seen, and how many partitions each has; within `patience`. Gives way to other work between attempts.
+pub async fn topics(connection: &Connection, patience: Duration) -> Result<BTreeMap<String, usize>, Error> {
+    let client: ThreadedProducer<Watch> =
+        connection.client().create_with_context(Watch::default()).map_err(|error| unusable(&error))?;
+    let (mut login, until) = (Login::new(connection), Instant::now() + patience);
     let mut attempt = ATTEMPT;
     loop {
-        let failed = match client.fetch_metadata(None, attempt) {
+        login.refresh(client.client())?;
+        let failed = match client.client().fetch_metadata(None, attempt) {
             Ok(metadata) => {
                 let topics = metadata.topics().iter();
                 return Ok(topics.map(|topic| (topic.name().to_owned(), topic.partitions().len())).collect());
             }
             Err(error) => error,
         };
-        // Serves the errors told meanwhile.
-        while client.poll(Duration::ZERO).is_some() {}
-        let seen = client.context().0.lock().ok().and_then(|seen| seen.clone());
+        let seen = client.client().context().0.lock().ok().and_then(|seen| seen.clone());
         match seen {
             Some((code, reason)) if lasts(code) => return Err(refused(code, &reason)),
             _ if Instant::now() < until => tokio::task::yield_now().await,
@@ -87,18 +90,4 @@ fn refused(code: RDKafkaErrorCode, reason: &str) -> Error {
         _ => "check sasl.mechanism and the user's name and secret (kafka.properties)",
     };
     Error::Fatal(format!("kafka cannot be logged into: {reason}; {mend}"))
-}
-
-/// Never with a value: it may be a secret.
-fn configuration(error: &KafkaError) -> Error {
-    Error::Fatal(match error {
-        KafkaError::ClientConfig(_, _, name, _) => {
-            format!("kafka.properties.{name}: librdkafka knows no such property, or not with this value")
-        }
-        KafkaError::ClientCreation(why) => format!(
-            "kafka.properties: {why} (this build speaks PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 and OAUTHBEARER; tokens of an \
-             endpoint need sasl.oauthbearer.token.endpoint.url)"
-        ),
-        error => format!("kafka.properties: {error}"),
-    })
 }

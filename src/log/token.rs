@@ -2,7 +2,8 @@
 //!
 //! librdkafka would ask the endpoint through libcurl, which is not built in. So the properties have its names, but are read
 //! here, and the token is handed to each client. One token serves all clients of a connection; it is renewed when four
-//! fifths of its life are over, and used to its end when the endpoint is away. Neither secret nor token is ever told. Not here: SASL extensions.
+//! fifths of its life are over, and used to its end when the endpoint is away. Neither secret nor token is ever told. Not here: SASL
+//! extensions (librdkafka refuses the property, as it does all that wants libcurl).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,7 +17,9 @@ use super::Error;
 use super::client::Connection;
 use super::kafka::set_token;
 
-const ENDPOINT: &str = "sasl.oauthbearer.token.endpoint.url";
+/// Of the properties of such tokens.
+pub(super) const PREFIX: &str = "sasl.oauthbearer.";
+pub(super) const ENDPOINT: &str = "sasl.oauthbearer.token.endpoint.url";
 const CLIENT_ID: &str = "sasl.oauthbearer.client.id";
 const CLIENT_SECRET: &str = "sasl.oauthbearer.client.secret";
 const SCOPE: &str = "sasl.oauthbearer.scope";

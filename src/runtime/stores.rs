@@ -21,7 +21,7 @@ pub struct Stores {
 impl Stores {
     /// Takes the directory for this process alone.
     pub fn open(dir: &Path, memory_bytes_max: usize) -> Result<Self, Error> {
-        let io = |error: std::io::Error| Error::Io { path: dir.to_owned(), why: error.to_string() };
+        let io = |error: std::io::Error| Error::io(dir, &error);
         std::fs::create_dir_all(dir).map_err(io)?;
         let lock = File::create(dir.join("lock")).map_err(io)?;
         lock.try_lock().map_err(|_| Error::Locked {
@@ -29,7 +29,7 @@ impl Stores {
             why: "another process uses this directory: give each process a state directory of its own".to_owned(),
         })?;
         // The rest is for what is fetched, held decoded and not sent yet.
-        let memory = Memory::new(memory_bytes_max / 8 * 3);
+        let memory = Memory::new(memory_bytes_max / 4);
         Ok(Self { dir: dir.to_owned(), memory, parked: Mutex::default(), _lock: lock })
     }
 

@@ -16,7 +16,7 @@ use crate::record::EventTime;
 pub type Key = Vec<u8>;
 
 /// States kept decoded between batches; above this the cache starts anew.
-const CACHE_KEYS_MAX: usize = 2_048;
+const CACHE_KEYS_MAX: usize = 512;
 
 /// What an operator told, at which event time.
 #[derive(Debug)]

@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use super::report::{Difference, Kind};
 use super::stretch::each_record;
 use crate::codec::{Format, Formats};
+use crate::dead_letters::{MARK_HEADER, ORIGIN_HEADER};
 use crate::log::kafka::KafkaReader;
 use crate::record::{Offset, Partition, Record, Topic, TopicPartition};
 use crate::topology::dead_letter::DeadLetter;
@@ -88,7 +89,10 @@ impl Live {
                 let place = TopicPartition::new(&topic, partition);
                 let mut last = BTreeMap::new();
                 let ends = each_record(reader, &place, |record| {
-                    live.take(&place, record, &mut last, "an output of a commit: nobody else writes here");
+                    // What a reader could not read may have been put back: it is here twice on purpose.
+                    if record.headers.get(ORIGIN_HEADER).is_none() {
+                        live.take(&place, record, &mut last, "an output of a commit: nobody else writes here");
+                    }
                     Ok(())
                 })?;
                 if ends.low > Offset(0) {
@@ -113,7 +117,8 @@ impl Live {
         let ends = each_record(reader, &place, |record| {
             let letter: Option<DeadLetter> = record.value.and_then(|value| formats.decode(value, &format.name).ok());
             let of_task = letter.is_none_or(|letter| topology.sub_topologies.contains_key(&letter.reader));
-            if of_task {
+            // A mark of what was put back is nobody's commit.
+            if of_task && record.headers.get(MARK_HEADER).is_none() {
                 self.take(&place, record, &mut last, "a dead letter of a commit");
             }
             Ok(())

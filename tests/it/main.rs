@@ -19,6 +19,8 @@ mod night;
 #[cfg(feature = "runtime")]
 mod registry;
 #[cfg(feature = "runtime")]
+mod registry_behind_https;
+#[cfg(feature = "runtime")]
 mod registry_client;
 #[cfg(feature = "runtime")]
 mod secured;

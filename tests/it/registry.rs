@@ -1,6 +1,7 @@
 //! The embedded schema registry over HTTP: the same conversation with it and with Apicurio Registry, and what a crash leaves.
 
 use crate::harness::apache::unique;
+use crate::harness::disk::SmallDisk;
 use crate::harness::registry::{CONTENT_TYPE, Client, apicurio, start};
 use fairlead::embedded::registry::{Error, Registry, RegistryConfig};
 use serde_json::{Value, json};
@@ -387,4 +388,41 @@ fn killed_at_any_moment_it_has_all_that_it_answered() {
         });
     }
     assert!(answered.len() as u64 > ROUNDS * 3);
+}
+
+#[test]
+fn a_registration_on_a_full_disk_is_refused_and_what_was_answered_is_kept() {
+    let mount = tempfile::tempdir().unwrap();
+    let disk = SmallDisk::mount(mount.path(), 1);
+    let registry = start(mount.path());
+    // More than the rest of a page, which the file has to itself even if the disk is full.
+    let schema =
+        |name: &str| format!(r#"{{"type":"record","name":"{name}","doc":"{}","fields":[]}}"#, "x".repeat(16 << 10));
+    let register = |client: &Client, name: &str| {
+        let path = format!("/subjects/{name}/versions");
+        client.call("POST", &path, Some(&json!({ "schema": schema(name) }))).expect("an answer")
+    };
+    let client = Client::new(&registry.url());
+    assert_eq!(register(&client, "a"), (200, json!({ "id": 1 })));
+    disk.fill();
+    for _ in 0..2 {
+        let (status, answer) = register(&client, "b");
+        assert_eq!((status, &answer["error_code"]), (500, &json!(50001)), "{answer}");
+        assert!(answer["message"].as_str().unwrap().contains("No space left"), "{answer}");
+    }
+    assert_eq!(register(&client, "a"), (200, json!({ "id": 1 })), "what is there needs no room");
+    registry.stop();
+    // A start writes nothing, so it finds what was answered, and no more, even now.
+    let registry = start(mount.path());
+    let client = Client::new(&registry.url());
+    assert_eq!(client.call("GET", "/subjects", None).unwrap(), (200, json!(["a"])));
+    disk.free();
+    assert_eq!(register(&client, "b"), (200, json!({ "id": 2 })));
+    registry.stop();
+    let registry = start(mount.path());
+    let client = Client::new(&registry.url());
+    for (name, id) in [("a", 1), ("b", 2)] {
+        let (_, kept) = client.call("GET", &format!("/subjects/{name}/versions/1"), None).unwrap();
+        assert_eq!((&kept["id"], kept["schema"].as_str()), (&json!(id), Some(schema(name).as_str())));
+    }
 }

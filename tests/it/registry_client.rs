@@ -1,14 +1,17 @@
 //! The registry client against the embedded registry and Apicurio: registering, fetching, a registry that is down or refuses.
 
 use crate::harness::apache::unique;
-use crate::harness::registry::{apicurio, start};
+use crate::harness::registry::{apicurio, start, start_at};
+use axum::extract::Request;
+use axum::http::StatusCode;
 use fairlead::codec::SchemaId;
 use fairlead::codec::registry::{Error, RegistryClient};
-use fairlead::embedded::registry::{Registry, RegistryConfig};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 fn client(url: &str, patience: Duration) -> RegistryClient {
-    RegistryClient::new(url, None, patience).expect("settings are right")
+    RegistryClient::new(url, None, None, patience).expect("settings are right")
 }
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -68,9 +71,42 @@ async fn a_registry_that_refuses_is_not_one_that_does_not_know() {
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let server = tokio::spawn(async move { axum::serve(listener, refusing).await });
         let asked = client(&url, Duration::ZERO).schema(SchemaId(1)).await;
-        assert!(matches!(asked, Err(Error::Unavailable { .. })), "{answer}: {asked:?}");
+        assert!(matches!(asked, Err(Error::Unavailable { .. } | Error::Login { .. })), "{answer}: {asked:?}");
         server.abort();
     }
+}
+
+/// As one does that waits for its own store.
+#[tokio::test]
+async fn a_registry_that_is_not_well_yet_is_waited_for_and_one_that_stays_so_is_told() {
+    let asked = Arc::new(AtomicU32::new(0));
+    let count = asked.clone();
+    let ailing = axum::Router::new().fallback(async move |request: Request| {
+        let (method, path) = (request.method().as_str(), request.uri().path());
+        match (count.fetch_add(1, Ordering::SeqCst), method, path) {
+            (0, ..) => (StatusCode::INTERNAL_SERVER_ERROR, r#"{"error_code":50001,"message":"no leader"}"#),
+            (1, ..) => (StatusCode::SERVICE_UNAVAILABLE, "starting"),
+            (_, "GET", "/subjects") => (StatusCode::OK, "[]"),
+            (3, ..) => (StatusCode::INTERNAL_SERVER_ERROR, r#"{"error_code":50002,"message":"timed out"}"#),
+            (4, "POST", "/subjects/a/versions") => (StatusCode::OK, r#"{"id":7}"#),
+            _ => (StatusCode::INTERNAL_SERVER_ERROR, r#"{"error_code":50001,"message":"no leader"}"#),
+        }
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let server = tokio::spawn(async move { axum::serve(listener, ailing).await });
+    let registered = client(&url, PATIENCE).register("a", ONE).await;
+    assert_eq!(registered.expect("registered in the end"), SchemaId(7));
+    assert_eq!(
+        asked.load(Ordering::SeqCst),
+        5,
+        "two that failed and one that told the subjects, one that failed, one that registered"
+    );
+    let told = client(&url, Duration::ZERO).register("a", ONE).await.expect_err("it is not well for good").to_string();
+    for part in [&url, "500 Internal Server Error", "no leader", "is it running"] {
+        assert!(told.contains(part), "`{part}` is missing in: {told}");
+    }
+    server.abort();
 }
 
 #[tokio::test]
@@ -82,8 +118,7 @@ async fn a_registry_that_comes_late_is_waited_for() {
     let listen = url.trim_start_matches("http://").parse().expect("an address");
     let late = async {
         tokio::time::sleep(Duration::from_millis(300)).await; // long enough for a first refusal; nothing depends on it
-        let config = RegistryConfig { data_dir: dir.path().to_owned(), listen, allow_non_loopback: false };
-        Registry::start(config).expect("it starts late")
+        start_at(dir.path(), listen)
     };
     let client = client(&url, PATIENCE);
     let (registered, _late) = tokio::join!(client.register("a", ONE), late);

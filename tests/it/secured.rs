@@ -1,40 +1,221 @@
-//! Logging in to a secured Apache Kafka: every way in, and what is said when one is shut.
+//! A secured Apache Kafka: every way to log in, and what is said when one is shut.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use fairlead::log::admin::ensure_topics;
+use fairlead::clock::Clock;
+use fairlead::codec::Formats;
+use fairlead::event::{Deploy, DeployKind, DeployOutcome, Fact};
+use fairlead::ingest::send::{Sender, Sending};
+use fairlead::log::admin::{TopicPlan, ensure_topics};
 use fairlead::log::client::Connection;
+use fairlead::log::kafka::{Identity, KafkaLog, KafkaWriter};
+use fairlead::log::{Committed, Log, Polled};
+use fairlead::record::{Batch, NewRecord, Offset, Partition, Topic, TopicPartition};
+use fairlead::topology::graph::acls::{Operation, Pattern, Resource};
 
-use crate::harness::apache::Kafka;
+use crate::harness::acls::Rule;
+use crate::harness::apache::{Kafka, unique};
+use crate::harness::issuer::{Issuer, SECRET};
 
-fn connection(kafka: &Kafka, mechanism: &str, password: &str, ca: &Path) -> Connection {
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Of the user `fairlead` (tests/kafka/start.sh).
+const PASSWORD: &str = "fairlead-secret";
+
+fn connection(properties: &[(&str, &str)]) -> Connection {
+    let kafka = Kafka::secured();
     let mut connection = Connection::new(kafka.secure_bootstrap());
-    let properties = [
-        ("security.protocol", "sasl_ssl"),
-        ("sasl.mechanism", mechanism),
-        ("sasl.username", "fairlead"),
-        ("sasl.password", password),
-        ("ssl.ca.location", ca.to_str().unwrap()),
-    ];
-    connection.properties.extend(properties.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    let ca = kafka.ca_pem().to_str().unwrap().to_owned();
+    connection.properties =
+        BTreeMap::from([("security.protocol".into(), "sasl_ssl".into()), ("ssl.ca.location".into(), ca)]);
+    connection.properties.extend(properties.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
     connection
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_password_mechanism_logs_in_and_what_is_wrong_is_told_without_the_secret() {
-    let kafka = Kafka::start_own(&["--secure"]);
-    let ca = kafka.ca_pem();
-    for mechanism in ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] {
-        ensure_topics(&connection(&kafka, mechanism, "fairlead-secret", &ca), &[]).await.unwrap();
-        let refused = ensure_topics(&connection(&kafka, mechanism, "guessed", &ca), &[]).await.unwrap_err();
-        let told = refused.to_string();
-        assert!(told.contains("cannot be logged into") && told.contains("sasl.mechanism"), "{mechanism}: {told}");
-        assert!(!told.contains("guessed"), "{told}");
+fn by_password(mechanism: &str, password: &str) -> Connection {
+    connection(&[("sasl.mechanism", mechanism), ("sasl.username", "fairlead"), ("sasl.password", password)])
+}
+
+fn by_token(issuer: &Issuer, secret: &str) -> Connection {
+    connection(&[
+        ("sasl.mechanism", "OAUTHBEARER"),
+        ("sasl.oauthbearer.method", "oidc"),
+        ("sasl.oauthbearer.token.endpoint.url", issuer.url()),
+        ("sasl.oauthbearer.client.id", "fairlead"),
+        ("sasl.oauthbearer.client.secret", secret),
+        ("sasl.oauthbearer.scope", "kafka"),
+    ])
+}
+
+/// All of the project's clients of one connection, with rights for names that begin with their topic's.
+struct Site {
+    topic: TopicPartition,
+    log: KafkaLog,
+    writer: KafkaWriter,
+    sender: Sender,
+    written: i64,
+}
+
+impl Site {
+    /// Creates the topic, joins the group.
+    fn open(connection: &Connection) -> Site {
+        let name = unique("secured");
+        let rule = |resource, operation| {
+            let (principal, pattern, name) = ("User:fairlead".to_owned(), Pattern::Prefixed, name.clone());
+            Rule { principal, resource, pattern, name, operation }
+        };
+        Kafka::secured().grant(&[
+            rule(Resource::Topic, Operation::Create),
+            rule(Resource::Topic, Operation::Read),
+            rule(Resource::Topic, Operation::Write),
+            rule(Resource::Group, Operation::Read),
+            rule(Resource::TransactionalId, Operation::Write),
+        ]);
+        let plan = TopicPlan { name: name.clone(), partitions: 1, replication: None, config: BTreeMap::new() };
+        assert_eq!(block_on(ensure_topics(connection, &[plan])).unwrap(), std::slice::from_ref(&name));
+        let topic = Topic::from(&*name);
+        let identity = Identity { group: name.clone(), transactional_id: format!("{name}.member"), instance_id: None };
+        let mut log = KafkaLog::join(connection, &identity, std::slice::from_ref(&topic)).unwrap();
+        let writer = KafkaWriter::new(connection, &format!("{name}.writer")).unwrap();
+        let (alerts, deploys, timeout) = (topic.clone(), topic.clone(), Duration::from_secs(10));
+        let sending = Sending { connection: connection.clone(), alerts, deploys, timeout };
+        let sender = Sender::new(sending, Arc::new(Formats::shipped())).unwrap();
+        let topic = TopicPartition::new(&topic, Partition(0));
+        until("an assignment", || match log.poll(Duration::from_millis(50), 1 << 20, &mut Batch::default()).unwrap() {
+            Polled::Assigned(_) => Some(log.assign(&[(topic.clone(), Offset(0))]).unwrap()),
+            _ => None,
+        });
+        Site { topic, log, writer, sender, written: 0 }
     }
-    // The broker's certificate was not signed by this one.
-    let other = Path::new("/etc/ssl/certs/ca-certificates.crt");
-    let refused = ensure_topics(&connection(&kafka, "PLAIN", "fairlead-secret", other), &[]).await.unwrap_err();
-    assert!(refused.to_string().contains("check ssl.ca.location"), "{refused}");
-    let unknown = ensure_topics(&connection(&kafka, "GSSAPI", "fairlead-secret", &ca), &[]).await.unwrap_err();
-    assert!(unknown.to_string().contains("this build speaks PLAIN"), "{unknown}");
+
+    /// A record in a transaction, one of the HTTP endpoints', and both read and their offset committed with a third.
+    fn write_and_read(&mut self) {
+        let topic = self.topic.topic.clone();
+        let record = |value: &[u8]| NewRecord {
+            topic: topic.clone(),
+            partition: Some(Partition(0)),
+            timestamp: Clock::wall().now(),
+            key: None,
+            value: Some(value.to_vec()),
+            headers: Vec::new(),
+        };
+        self.writer.begin().unwrap();
+        self.writer.produce(&record(b"in a transaction")).unwrap();
+        self.writer.commit().unwrap();
+        let stored = block_on(self.sender.send(&[deploy()], Clock::wall().now())).unwrap();
+        let (next, mut batch) = (Offset(stored[0].offset.0 + 1), Batch::default());
+        until("what was written", || {
+            self.log.poll(Duration::from_millis(50), 1 << 20, &mut batch).unwrap();
+            batch.iter().any(|record| record.offset.0 + 1 == next.0).then_some(())
+        });
+        self.log.begin().unwrap();
+        self.log.produce(&record(b"of a member")).unwrap();
+        let committed = Committed { offset: next, metadata: self.written.to_string() };
+        self.log.commit(&[(self.topic.clone(), committed.clone())]).unwrap();
+        assert_eq!(self.log.committed(std::slice::from_ref(&self.topic)).unwrap(), [Some(committed)]);
+        self.written += 1;
+    }
+}
+
+fn deploy() -> Fact<'static> {
+    Fact::Deploy(Deploy {
+        id: "run-1".into(),
+        source: "api".into(),
+        service: "checkout".into(),
+        environment: None,
+        kind: DeployKind::Deploy,
+        outcome: DeployOutcome::Succeeded,
+        version: "v42".into(),
+        revision: None,
+        actor: None,
+        url: None,
+        started_at_ms: None,
+        finished_at_ms: None,
+    })
+}
+
+fn block_on<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+}
+
+fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = found() {
+            return found;
+        }
+        assert!(Instant::now() < until, "{what} within {PATIENCE:?}");
+    }
+}
+
+#[test]
+fn every_client_works_over_every_mechanism() {
+    std::thread::scope(|scope| {
+        for mechanism in ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] {
+            scope.spawn(move || Site::open(&by_password(mechanism, PASSWORD)).write_and_read());
+        }
+        scope.spawn(tokens_are_renewed_before_they_expire);
+    });
+}
+
+/// The broker cuts off who has not logged in anew when the token expires.
+fn tokens_are_renewed_before_they_expire() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let life = Duration::from_secs(4);
+    let issuer = runtime.block_on(Issuer::start(life));
+    let mut site = Site::open(&by_token(&issuer, SECRET));
+    site.write_and_read();
+    // One token serves all clients of the connection.
+    let (began, granted) = (Instant::now(), issuer.granted());
+    until("two renewals", || {
+        site.log.poll(Duration::from_millis(50), 1 << 20, &mut Batch::default()).unwrap();
+        (issuer.granted() >= granted + 2).then_some(())
+    });
+    assert!(began.elapsed() > life.mul_f32(0.7), "renewed {} times within {:?}", granted, began.elapsed());
+    site.write_and_read();
+}
+
+#[test]
+fn what_shuts_the_way_in_is_told_without_the_secret() {
+    let refused = |connection: &Connection, told: &[&str]| {
+        let began = Instant::now();
+        let error = block_on(ensure_topics(connection, &[])).unwrap_err().to_string();
+        told.iter().for_each(|told| assert!(error.contains(told), "{told}: {error}"));
+        assert!(!error.contains("guessed"), "{error}");
+        assert!(began.elapsed() < Duration::from_secs(10), "{:?}: {error}", began.elapsed());
+    };
+    std::thread::scope(|scope| {
+        for mechanism in ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] {
+            let told = ["cannot be logged into", "check sasl.mechanism"];
+            scope.spawn(move || refused(&by_password(mechanism, "guessed"), &told));
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let other = other_authority(dir.path().join("other.pem"));
+        let mut distrusts = by_password("PLAIN", PASSWORD);
+        distrusts.properties.insert("ssl.ca.location".into(), other.to_str().unwrap().into());
+        refused(&distrusts, &["cannot be logged into", "check ssl.ca.location"]);
+    });
+    refused(&by_password("GSSAPI", PASSWORD), &["this build speaks PLAIN"]);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let issuer = runtime.block_on(Issuer::start(Duration::from_secs(60)));
+    refused(&by_token(&issuer, "guessed"), &["refuses client `fairlead`", "invalid_client", "client.secret"]);
+    assert_eq!(issuer.granted(), 0);
+    let mut extended = by_token(&issuer, SECRET);
+    extended.properties.insert("sasl.oauthbearer.extensions".into(), "logicalCluster=guessed".into());
+    refused(&extended, &["kafka.properties.sasl.oauthbearer.extensions is not supported"]);
+}
+
+/// Another authority than the one that signed the broker's certificate.
+fn other_authority(path: PathBuf) -> PathBuf {
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=another"])
+        .args(["-keyout", "/dev/null", "-out"])
+        .arg(&path)
+        .stderr(Stdio::null())
+        .status();
+    assert!(made.expect("openssl can be run; install it with: apt-get install -y openssl").success());
+    path
 }

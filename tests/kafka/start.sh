@@ -5,7 +5,8 @@
 #
 #   --port N         the plaintext listener's port. Default: the one this data directory had before, else a free one.
 #   --secure         adds a SASL_SSL listener (PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER with unsecured tokens) whose
-#                    certificate is signed by <data-dir>/tls/ca.pem, and an authorizer that denies what no ACL allows.
+#                    certificate is signed by <data-dir>/tls/ca.pem, and an authorizer that denies what no ACL allows, and logs
+#                    what it decides.
 #                    The plaintext listener is the administrator's: its anonymous user is a super user.
 #   --set key=value  a further broker property, or another value for one below.
 #   --attached       stay until standard input ends or a signal comes, then stop the broker. A test process holds the other end of
@@ -76,6 +77,8 @@ listener.name.sasl_ssl.plain.sasl.jaas.config=$plain;
 listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
 listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
 listener.name.sasl_ssl.oauthbearer.sasl.jaas.config=org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker";
+# Who logged in by a token must log in anew before it expires, or is cut off.
+listener.name.sasl_ssl.oauthbearer.connections.max.reauth.ms=3600000
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 super.users=User:ANONYMOUS
 END
@@ -146,7 +149,7 @@ launch() {
   [[ -z $attached ]] || keep=(setpriv --pdeathsig KILL)
   [[ ! -e $data/broker.log ]] || mv -f "$data/broker.log" "$data/broker.log.before"
   # shellcheck disable=SC2086  # several options in one variable
-  "${keep[@]}" java ${KAFKA_HEAP_OPTS:--Xms256m -Xmx768m} -XX:+UseG1GC -XX:MaxGCPauseMillis=20 -Djava.awt.headless=true -Dlevel=INFO \
+  "${keep[@]}" java ${KAFKA_HEAP_OPTS:--Xms256m -Xmx768m} -XX:+UseG1GC -XX:MaxGCPauseMillis=20 -Djava.awt.headless=true -Dlevel=INFO ${secure:+-Dauthorizer=DEBUG} \
     -Dlog4j2.configurationFile="$here/log4j2.properties" -cp "$libs/*" kafka.Kafka "$data/server.properties" \
     </dev/null >/dev/null 2>"$data/broker.log" &
   broker=$!

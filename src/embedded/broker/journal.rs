@@ -4,7 +4,7 @@
 //! incomplete tail; when it has grown to several times what is still true, it is rewritten and replaced atomically.
 
 use super::meta::{Entry, Meta};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -97,11 +97,12 @@ fn rewritten(path: &Path, meta: &Meta, sync: bool) -> io::Result<Journal> {
     }
     file.sync_data()?;
     std::fs::rename(&fresh, path)?;
-    if let Some(dir) = path.parent() {
-        File::open(dir)?.sync_all()?;
+    // From here on the old file has no name: whatever fails, entries must go to this one.
+    let synced = path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all());
+    if let Err(error) = synced {
+        tracing::warn!(journal = %path.display(), %error, "a power failure may bring the journal's last rewriting to nothing");
     }
-    let file = Arc::new(OpenOptions::new().write(true).open(path)?);
-    Ok(Journal { path: path.to_path_buf(), file, size, rewrite_at: REWRITE_FROM, sync })
+    Ok(Journal { path: path.to_path_buf(), file: Arc::new(file), size, rewrite_at: REWRITE_FROM, sync })
 }
 
 fn frame(entry: &Entry) -> io::Result<Vec<u8>> {

@@ -186,10 +186,11 @@ impl Node {
         }
     }
 
-    /// Carries out a decision: journals it, writes the markers, journals the end.
+    /// Carries out a decision: journals it, writes the markers, journals the end. Once it is journalled it stands: who asks while
+    /// the markers cannot be written, for the disk is full, is to ask again, and the clock sees to the rest.
     pub fn end_txn(&self, coordinator: &mut Coordinator, id: &str, decided: Txn) -> Result<(), ResponseError> {
         coordinator.record(Entry::Txn { id: id.to_owned(), txn: decided.clone() })?;
-        self.finish_txn(coordinator, id, &decided, false)
+        self.finish_txn(coordinator, id, &decided, false).map_err(|_| ResponseError::ConcurrentTransactions)
     }
 
     fn finish_txn(

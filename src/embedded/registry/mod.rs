@@ -150,7 +150,7 @@ impl Core {
         if let Some(event) = &decision.event {
             self.journal.append(event).map_err(|error| Refusal::Store(error.to_string()))?;
             self.state.evolve(event).map_err(|error| Refusal::Store(error.to_string()))?;
-            tracing::info!(?event, "registry changed");
+            tracing::info!(%event, "registry changed");
         }
         Ok(decision.answer)
     }

@@ -8,6 +8,7 @@ use super::normal;
 use crate::codec::compat::Level;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// One change; the journal is a list of these.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +43,16 @@ pub enum Event {
         subject: Option<String>,
         mode: Option<Mode>,
     },
+}
+
+/// For a log: a schema is pages long, and its id names it.
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Event::Registered { subject, version, id, .. } => write!(f, "{subject} version {version}: schema {id}"),
+            other => write!(f, "{other:?}"),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

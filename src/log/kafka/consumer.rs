@@ -15,13 +15,14 @@ use rdkafka::message::Message as _;
 use rdkafka::types::RDKafkaRespErr;
 
 use super::native::{Message, Queue};
-use crate::log::client::Connection;
+use crate::log::client::{Connection, unusable};
 use crate::log::token::Login;
 use crate::log::{Committed, Error, Polled};
 use crate::record::{Batch, Offset, Partition, Topic, TopicPartition};
 
 /// How long one wait may keep rebalances waiting.
 const SLICE: Duration = Duration::from_millis(20);
+const ERRORS_MAX: usize = 16;
 const SESSION_MS: &str = "session.timeout.ms";
 /// For calls that ask the broker.
 pub const CALL: Duration = Duration::from_secs(10);
@@ -45,9 +46,11 @@ pub struct MemberContext(Mutex<Events>);
 impl ClientContext for MemberContext {
     fn error(&self, error: KafkaError, reason: &str) {
         if let Ok(mut events) = self.0.lock() {
-            events.errors.push_back((error, reason.to_owned()));
             // Only the newest matter; a broker that is away tells so many times a second.
-            events.errors.truncate(16);
+            if events.errors.len() == ERRORS_MAX {
+                events.errors.pop_front();
+            }
+            events.errors.push_back((error, reason.to_owned()));
         }
     }
 }
@@ -121,8 +124,9 @@ impl Member {
             // Finds the end of an idle partition soon; a record wakes the fetch at once anyway.
             .set("fetch.wait.max.ms", "100")
             .set("fetch.queue.backoff.ms", "10")
-            .set("queued.min.messages", "20000")
-            .set("queued.max.messages.kbytes", "16384");
+            // Per partition, and of that there are many: a commit's worth, not more, is fetched ahead.
+            .set("queued.min.messages", "4000")
+            .set("queued.max.messages.kbytes", "4096");
         if let Some(instance) = instance {
             config.set("group.instance.id", instance);
         }
@@ -131,7 +135,8 @@ impl Member {
             config.set(SESSION_MS, "10000");
         }
         let context = MemberContext(Mutex::new(Events::default()));
-        let consumer: Arc<BaseConsumer<MemberContext>> = Arc::new(config.create_with_context(context).map_err(fatal)?);
+        let consumer = config.create_with_context(context).map_err(|error| unusable(&error))?;
+        let consumer: Arc<BaseConsumer<MemberContext>> = Arc::new(consumer);
         let mut login = Login::new(connection);
         login.refresh(consumer.client())?;
         let names: Vec<&str> = topics.iter().map(Topic::as_str).collect();
@@ -143,6 +148,10 @@ impl Member {
 
     pub fn consumer(&self) -> &BaseConsumer<MemberContext> {
         &self.consumer
+    }
+
+    pub fn group(&self) -> &str {
+        &self.group
     }
 
     pub fn poll(&mut self, wait: Duration, bytes_max: usize, batch: &mut Batch) -> Result<Polled, Error> {
@@ -202,7 +211,7 @@ impl Member {
                     return Err(Error::Fatal(format!("a record of {topic}-{partition} came outside its queue")));
                 }
                 Err(KafkaError::PartitionEOF(_)) => {}
-                Err(error) => judge(&error, &format!("group {} or a topic it reads", self.group))?,
+                Err(error) => judge(&error, &self.topic_of(&error)?, &self.group)?,
             }
         }
         let mut events = self.events()?;
@@ -213,6 +222,15 @@ impl Member {
             }
         }
         Ok(())
+    }
+
+    /// The error itself does not say which topic it is of; what was told along with it does.
+    fn topic_of(&self, error: &KafkaError) -> Result<String, Error> {
+        let events = self.events()?;
+        let told = events.errors.iter().rev().find(|(of, _)| of.rdkafka_error_code() == error.rdkafka_error_code());
+        let told = told.map_or("", |(_, reason)| &**reason);
+        let named = self.topics.iter().map(Topic::as_str).filter(|topic| told.contains(topic));
+        Ok(named.max_by_key(|topic| topic.len()).unwrap_or(told).to_owned())
     }
 
     pub fn assign(&mut self, starts: &[(TopicPartition, Offset)]) -> Result<(), Error> {
@@ -275,20 +293,24 @@ impl Member {
     }
 
     pub fn committed(&self, partitions: &[TopicPartition]) -> Result<Vec<Option<Committed>>, Error> {
-        committed(self.consumer(), partitions)
+        committed(self.consumer(), &self.group, partitions)
     }
 }
 
 /// The stable committed offsets of the consumer's group, in the order asked.
 pub fn committed<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
+    group: &str,
     partitions: &[TopicPartition],
 ) -> Result<Vec<Option<Committed>>, Error> {
     let mut asked = TopicPartitionList::new();
     for partition in partitions {
         asked.add_partition(partition.topic.as_str(), partition.partition.0);
     }
-    let answer = consumer.committed_offsets(asked, CALL).map_err(unavailable)?;
+    let answer = consumer.committed_offsets(asked, CALL).map_err(|error| match is_denied(&error) {
+        true => denied("Describe", &format!("group {group}")),
+        false => unavailable(error),
+    })?;
     // An offset that could not be read is not one that was never committed: that would read everything again.
     each(&answer)?;
     let find = |partition: &TopicPartition| {
@@ -349,7 +371,7 @@ impl Taker<'_> {
             code => {
                 let text = String::from_utf8_lossy(message.value().unwrap_or_default()).into_owned();
                 tracing::warn!(%partition, ?code, text, "kafka consumer");
-                judge(&KafkaError::MessageConsumption(code), &format!("topic {}", partition.topic))
+                judge(&KafkaError::MessageConsumption(code), partition.topic.as_str(), "")
             }
         }
     }
@@ -369,14 +391,13 @@ impl Taker<'_> {
     }
 }
 
-fn judge(error: &KafkaError, resource: &str) -> Result<(), Error> {
+fn judge(error: &KafkaError, topic: &str, group: &str) -> Result<(), Error> {
     match error.rdkafka_error_code() {
         Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
             Err(Error::Unavailable(format!("a topic to read does not exist: {error}")))
         }
-        Some(RDKafkaErrorCode::GroupAuthorizationFailed | RDKafkaErrorCode::TopicAuthorizationFailed) => {
-            Err(Error::Fatal(format!("{error}: {}", denied("Read", resource))))
-        }
+        Some(RDKafkaErrorCode::GroupAuthorizationFailed) => Err(denied("Read", &format!("group {group}"))),
+        Some(RDKafkaErrorCode::TopicAuthorizationFailed) => Err(denied("Read", &format!("topic {topic}"))),
         Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::FencedInstanceId) => {
             Err(Error::Fatal(error.to_string()))
         }
@@ -397,7 +418,12 @@ fn partitions(list: &TopicPartitionList) -> Vec<TopicPartition> {
 
 /// librdkafka answers a call on many partitions with success, and with each partition's own error in the list.
 fn each(list: &TopicPartitionList) -> Result<(), Error> {
-    list.elements().iter().try_for_each(|element| element.error()).map_err(unavailable)
+    list.elements().iter().try_for_each(|element| {
+        element.error().map_err(|error| match is_denied(&error) {
+            true => denied("Read", &format!("topic {}", element.topic())),
+            false => unavailable(error),
+        })
+    })
 }
 
 pub fn list(starts: &[(TopicPartition, Offset)]) -> Result<TopicPartitionList, Error> {
@@ -409,9 +435,22 @@ pub fn list(starts: &[(TopicPartition, Offset)]) -> Result<TopicPartitionList, E
     Ok(list)
 }
 
-/// What an administrator is to be asked for.
-pub fn denied(operation: &str, resource: &str) -> String {
-    format!("kafka denies {operation} on {resource}; grant it (`fairlead explain --acls` lists all that is needed)")
+/// A right does not come by waiting: this is what an administrator is to be asked for.
+pub fn denied(operation: &str, resource: &str) -> Error {
+    Error::Fatal(crate::log::denied(operation, resource))
+}
+
+pub fn is_denied(error: &KafkaError) -> bool {
+    let code = error.rdkafka_error_code();
+    code.is_some_and(|code| {
+        matches!(
+            code,
+            RDKafkaErrorCode::TopicAuthorizationFailed
+                | RDKafkaErrorCode::GroupAuthorizationFailed
+                | RDKafkaErrorCode::TransactionalIdAuthorizationFailed
+                | RDKafkaErrorCode::ClusterAuthorizationFailed
+        )
+    })
 }
 
 pub fn fatal(error: KafkaError) -> Error {

@@ -110,7 +110,7 @@ impl Log for KafkaLog {
         // Fresh each time: the generation changes with every rebalance.
         let group = self.member.consumer().group_metadata();
         let group = group.ok_or_else(|| Error::Abort("the member has left its group".into()))?;
-        self.transactions.commit(Some((&list, &group)))
+        self.transactions.commit(Some((&list, &group, self.member.group())))
     }
 
     fn abort(&mut self) -> Result<(), Error> {

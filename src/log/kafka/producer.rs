@@ -14,15 +14,16 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rdkafka::TopicPartitionList;
 use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 
-use super::consumer::denied;
+use super::consumer::{denied, is_denied};
 use super::native::{self, TransactionError};
 use crate::log::Error;
-use crate::log::client::Connection;
+use crate::log::client::{Connection, unusable};
 use crate::log::token::Login;
 use crate::record::NewRecord;
 
@@ -39,6 +40,8 @@ struct Seen {
     delivery: Mutex<Option<(KafkaError, String)>>,
     /// A transport error or time-out came up since the transaction began.
     hazard: AtomicBool,
+    /// A topic that may not be written.
+    denied: Mutex<Option<String>>,
 }
 
 struct TransactionContext(Arc<Seen>);
@@ -47,6 +50,16 @@ impl ClientContext for TransactionContext {
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "kafka producer");
         self.0.hazard.store(true, Ordering::Relaxed);
+    }
+
+    /// That a topic may not join the transaction, and which one, stands in a line for the log alone: all deliveries fail as
+    /// purged.
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, told: &str) {
+        tracing::debug!(?level, facility, told, "kafka producer");
+        let topic = told.split('"').nth(1).filter(|_| facility == "ADDPARTS" && told.contains("authorization failed"));
+        if let (Some(topic), Ok(mut denied)) = (topic, self.0.denied.lock()) {
+            denied.get_or_insert_with(|| topic.to_owned());
+        }
     }
 }
 
@@ -137,7 +150,10 @@ impl Transactions {
             match self.producer.send(base) {
                 Ok(()) => return Ok(()),
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => self.producer.poll(SLICE),
-                Err((error, _)) => return Err(self.judge_kafka(error)),
+                Err((error, _)) => {
+                    self.producer.poll(Duration::ZERO);
+                    return Err(self.denied_topic().unwrap_or_else(|| self.judge_kafka(error)));
+                }
             }
             if self.expired() {
                 return Err(Error::Abort("the producer's queue did not empty within the transaction's time".into()));
@@ -153,10 +169,13 @@ impl Transactions {
                 self.producer.poll(Duration::ZERO);
             }
             if let Some((error, topic)) = self.failed_delivery() {
-                let told = match error.rdkafka_error_code() {
-                    Some(RDKafkaErrorCode::TopicAuthorizationFailed) => denied("Write", &format!("topic {topic}")),
-                    _ => format!("a record was not delivered to {topic}: {error}"),
-                };
+                if let Some(denied) = self.denied_topic() {
+                    return Err(denied);
+                }
+                if is_denied(&error) {
+                    return Err(denied("Write", &format!("topic {topic}")));
+                }
+                let told = format!("a record was not delivered to {topic}: {error}");
                 let fenced = error.rdkafka_error_code().is_some_and(is_fenced);
                 return Err(if fenced { self.fenced(told) } else { Error::Abort(told) });
             }
@@ -171,11 +190,14 @@ impl Transactions {
     }
 
     /// Of a member, with its offsets; `None`: records alone.
-    pub fn commit(&mut self, read: Option<(&TopicPartitionList, &ConsumerGroupMetadata)>) -> Result<(), Error> {
+    pub fn commit(&mut self, read: Option<(&TopicPartitionList, &ConsumerGroupMetadata, &str)>) -> Result<(), Error> {
         self.drain()?;
-        if let Some((offsets, group)) = read.filter(|(offsets, _)| offsets.count() > 0) {
+        if let Some((offsets, group, name)) = read.filter(|(offsets, ..)| offsets.count() > 0) {
             let sent = self.producer.send_offsets_to_transaction(offsets, group, COMMIT);
-            sent.map_err(|error| self.judge_kafka(error))?;
+            sent.map_err(|error| match error.rdkafka_error_code() {
+                Some(RDKafkaErrorCode::GroupAuthorizationFailed) => denied("Read", &format!("group {name}")),
+                _ => self.judge_kafka(error),
+            })?;
         }
         if self.expired() {
             // The coordinator may have aborted it already, and a late commit was once answered with success (dotnet #1533).
@@ -227,6 +249,11 @@ impl Transactions {
         self.seen.delivery.lock().ok().and_then(|mut first| first.take())
     }
 
+    fn denied_topic(&self) -> Option<Error> {
+        let topic = self.seen.denied.lock().ok()?.take()?;
+        Some(denied("Write", &format!("topic {topic}")))
+    }
+
     fn judge_kafka(&mut self, error: KafkaError) -> Error {
         if let KafkaError::Transaction(inner) = &error {
             let fenced = is_fenced(inner.code());
@@ -239,9 +266,7 @@ impl Transactions {
         match error.rdkafka_error_code() {
             Some(code) if is_fenced(code) => self.fenced(error.to_string()),
             Some(RDKafkaErrorCode::Fatal) => Error::UnknownOutcome(error.to_string()),
-            Some(RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::TransactionalIdAuthorizationFailed) => {
-                Error::Fatal(error.to_string())
-            }
+            _ if is_denied(&error) => Error::Fatal(error.to_string()),
             _ => Error::Abort(error.to_string()),
         }
     }
@@ -283,13 +308,12 @@ fn create(
         .set("delivery.report.only.error", "true");
     let seen = Arc::new(Seen::default());
     let producer: BaseProducer<TransactionContext> =
-        config.create_with_context(TransactionContext(seen.clone())).map_err(super::consumer::fatal)?;
+        config.create_with_context(TransactionContext(seen.clone())).map_err(|error| unusable(&error))?;
     let mut login = Login::new(connection);
     login.refresh(producer.client())?;
     producer.init_transactions(INIT).map_err(|error| match error.rdkafka_error_code() {
         Some(RDKafkaErrorCode::TransactionalIdAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed) => {
-            let told = denied("Write", &format!("transactional-id {transactional_id}"));
-            Error::Fatal(format!("{error}: {told}"))
+            denied("Write", &format!("transactional-id {transactional_id}"))
         }
         _ => Error::Unavailable(format!("transactional id {transactional_id}: {error}")),
     })?;

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
 use rdkafka::error::RDKafkaErrorCode;
 
-use super::consumer::{CALL, committed, denied, fatal, list, unavailable};
+use super::consumer::{CALL, committed, denied, is_denied, list, unavailable};
 use super::native::Queue;
-use crate::log::client::Connection;
+use crate::log::client::{Connection, unusable};
 use crate::log::token::Login;
 use crate::log::{Committed, Error, Reader, Watermarks};
 use crate::record::{Batch, EventTime, Offset, TopicPartition};
@@ -17,6 +17,7 @@ use crate::record::{Batch, EventTime, Offset, TopicPartition};
 const SLICE: Duration = Duration::from_millis(20);
 
 pub struct KafkaReader {
+    group: String,
     queue: Queue<DefaultConsumerContext>,
     consumer: Arc<BaseConsumer>,
     /// For the true ends, whatever transaction is open.
@@ -31,10 +32,12 @@ impl KafkaReader {
     pub fn new(connection: &Connection, group: &str) -> Result<Self, Error> {
         let mut config = connection.consumer(group);
         config.set("auto.offset.reset", "error").set("enable.partition.eof", "true").set("fetch.wait.max.ms", "10");
-        let consumer: Arc<BaseConsumer> = Arc::new(config.create().map_err(fatal)?);
-        let uncommitted = config.set("isolation.level", "read_uncommitted").create().map_err(fatal)?;
+        let consumer: Arc<BaseConsumer> = Arc::new(config.create().map_err(|error| unusable(&error))?);
+        let uncommitted = config.set("isolation.level", "read_uncommitted").create();
+        let uncommitted = uncommitted.map_err(|error| unusable(&error))?;
         let logins = [Login::new(connection), Login::new(connection)];
-        let mut reader = Self { queue: Queue::new(&consumer), consumer, uncommitted, logins, at: None };
+        let group = group.to_owned();
+        let mut reader = Self { group, queue: Queue::new(&consumer), consumer, uncommitted, logins, at: None };
         reader.refresh()?;
         Ok(reader)
     }
@@ -49,13 +52,17 @@ impl KafkaReader {
     /// Read uncommitted: the true ends, whatever transaction is open.
     pub fn watermarks(&self, partition: &TopicPartition) -> Result<Watermarks, Error> {
         let (topic, number) = (partition.topic.as_str(), partition.partition.0);
-        let (low, high) = self.uncommitted.fetch_watermarks(topic, number, CALL).map_err(unavailable)?;
+        let ends = self.uncommitted.fetch_watermarks(topic, number, CALL);
+        let (low, high) = ends.map_err(|error| match is_denied(&error) {
+            true => denied("Read", &format!("topic {topic}")),
+            false => unavailable(error),
+        })?;
         Ok(Watermarks { low: Offset(low), high: Offset(high) })
     }
 
     /// The stable committed offsets of the group whose name this reader has, in the order asked.
     pub fn committed(&self, partitions: &[TopicPartition]) -> Result<Vec<Option<Committed>>, Error> {
-        committed(&self.consumer, partitions)
+        committed(&self.consumer, &self.group, partitions)
     }
 
     /// The first offset at or after the time; the end if there is none.
@@ -145,9 +152,7 @@ fn judge(code: RDKafkaErrorCode, partition: &TopicPartition, offset: Offset) -> 
             let mend = "records at this offset are gone (retention, compaction or a re-created topic)".to_owned();
             Error::OutOfRange { partition: partition.clone(), offset, mend }
         }
-        RDKafkaErrorCode::TopicAuthorizationFailed => {
-            Error::Fatal(format!("{partition}: {code}: {}", denied("Read", &format!("topic {}", partition.topic))))
-        }
+        RDKafkaErrorCode::TopicAuthorizationFailed => denied("Read", &format!("topic {}", partition.topic)),
         _ => Error::Unavailable(format!("{partition}: {code}")),
     }
 }

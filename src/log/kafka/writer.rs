@@ -15,6 +15,7 @@ impl KafkaWriter {
     }
 
     pub fn begin(&mut self) -> Result<(), Error> {
+        self.0.refresh()?;
         self.0.begin()
     }
 

@@ -15,6 +15,7 @@ mod memory;
 mod meta;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use rocksdb::{
@@ -48,6 +49,16 @@ pub enum Error {
     Io { path: PathBuf, why: String },
 }
 
+impl Error {
+    pub fn io(path: &Path, error: &io::Error) -> Self {
+        let (path, why) = (path.to_owned(), error.to_string());
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { path },
+            _ => Self::Io { path, why },
+        }
+    }
+}
+
 pub struct Store {
     db: DB,
     path: PathBuf,
@@ -74,7 +85,7 @@ pub struct Standing<'a> {
 impl Store {
     /// Opens the store, or makes an empty one. `stages` are the names in the order of their indexes.
     pub fn open(path: &Path, stages: &[String], memory: &Memory) -> Result<Self, Error> {
-        std::fs::create_dir_all(path).map_err(|error| Error::Io { path: path.to_owned(), why: error.to_string() })?;
+        std::fs::create_dir_all(path).map_err(|error| Error::io(path, &error))?;
         let all = ColumnFamilyDescriptor::new(DEFAULT_COLUMN_FAMILY_NAME, memory.options());
         let db = DB::open_cf_descriptors(&memory.options(), path, [all]).map_err(|error| classify(path, &error))?;
         let meta = match db.get(layout::META).map_err(|error| classify(path, &error))? {
@@ -98,9 +109,7 @@ impl Store {
     /// Removes a damaged store from the disk.
     pub fn wipe(path: &Path) -> Result<(), Error> {
         match std::fs::remove_dir_all(path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(Error::Io { path: path.to_owned(), why: error.to_string() })
-            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io(path, &error)),
             _ => Ok(()),
         }
     }
@@ -354,7 +363,7 @@ fn classify(path: &Path, error: &rocksdb::Error) -> Error {
     let says = |words: &str| why.to_ascii_lowercase().contains(words);
     match error.kind() {
         ErrorKind::Corruption => Error::Corrupt { path, why },
-        _ if says("no space left") => Error::Full { path },
+        _ if says("no space left") || says("quota exceeded") => Error::Full { path },
         ErrorKind::IOError if says("/lock:") => Error::Locked { path, why },
         _ => Error::Io { path, why },
     }

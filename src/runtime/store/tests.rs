@@ -53,6 +53,15 @@ fn a_commit_comes_back_whole_after_reopening() {
 }
 
 #[test]
+fn a_disk_without_room_for_a_folder_or_a_lock_is_full_and_no_fault_of_another_kind() {
+    let told = |kind: std::io::ErrorKind| Error::io(Path::new("state"), &kind.into());
+    for kind in [std::io::ErrorKind::StorageFull, std::io::ErrorKind::QuotaExceeded] {
+        assert!(matches!(told(kind), Error::Full { .. }), "{kind}");
+    }
+    assert!(matches!(told(std::io::ErrorKind::PermissionDenied), Error::Io { .. }));
+}
+
+#[test]
 fn a_reordered_topology_reads_each_stage_its_own_state_and_a_removed_one_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = open(dir.path(), &["level", "incident"]);

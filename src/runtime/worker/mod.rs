@@ -26,8 +26,8 @@ const IDLE: Duration = Duration::from_secs(1);
 /// Input that brings nothing for this long is taken for quiet: what was polled is committed.
 const QUIET: Duration = Duration::from_millis(2);
 /// What waits is committed once it has waited so many times as long as the last commit took: input that trickles in without a pause
-/// is answered in milliseconds, and commits still cost a quarter of the time at most.
-const COMMITS_WAITED: u32 = 3;
+/// is answered in milliseconds, and commits take half of the time at most.
+const COMMITS_WAITED: u32 = 1;
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// How often the ends of the logs are asked for.

@@ -67,17 +67,30 @@ impl Attempt {
     }
 
     /// After a restart: the intent is durable, its call may have happened, or may still be on its way.
-    pub fn resume(queued: Queued, intent: &SlackOutcome, root: Option<(&str, &str)>, settle_ms: i64) -> Self {
+    pub fn resume(
+        queued: Queued,
+        intent: &SlackOutcome,
+        root: Option<(&str, &str)>,
+        settle_ms: i64,
+        now: EventTime,
+    ) -> Self {
         let oldest = EventTime(intent.at_ms);
         let known = intent.channel_id.as_deref().or(root.map(|(channel_id, _)| channel_id));
-        let step = match (&intent.channel_id, &intent.ts) {
-            (Some(channel_id), Some(ts)) => Step::Update { channel_id: channel_id.clone(), ts: ts.clone() },
-            _ => Step::LookUp { thread_ts: intent.thread_ts.clone(), oldest, cursor: String::new(), misses: 0 },
+        // One intent covers every repetition, so the last call may be but a moment old: a rewrite waits from now on, lest that
+        // one lands after a newer rendering. A look-up need not: only its second miss counts.
+        let (step, called) = match (&intent.channel_id, &intent.ts) {
+            (Some(channel_id), Some(ts)) => {
+                (Step::Update { channel_id: channel_id.clone(), ts: ts.clone() }, oldest.max(now))
+            }
+            _ => {
+                let thread_ts = intent.thread_ts.clone();
+                (Step::LookUp { thread_ts, oldest, cursor: String::new(), misses: 0 }, oldest)
+            }
         };
         let mut attempt = Self::at(queued, step, known);
         attempt.thread_ts = intent.thread_ts.clone();
         attempt.number = intent.attempt;
-        attempt.not_before = oldest.plus_ms(settle_ms);
+        attempt.not_before = called.plus_ms(settle_ms);
         (attempt.intended, attempt.since) = (true, Some(oldest));
         attempt
     }

@@ -138,7 +138,7 @@ impl Ledger {
         for key in &self.busy {
             let Some(thread) = self.threads.get_mut(key) else { continue };
             let known = self.channel_ids.get(&key.channel).map(String::as_str);
-            let Some((urgency, attempt)) = thread.prepare(known, self.settle_ms) else { continue };
+            let Some((urgency, attempt)) = thread.prepare(known, self.settle_ms, now) else { continue };
             let paces = attempt.paces().into_iter().map(|pace| self.paces.earliest(&pace, now)).max();
             candidates.push((attempt.not_before.max(paces.unwrap_or(now)), urgency, key.clone()));
         }

@@ -151,12 +151,17 @@ impl Thread {
     }
 
     /// Starts on the next action if none is under way, and says what it needs and when.
-    pub fn prepare(&mut self, known_channel: Option<&str>, settle_ms: i64) -> Option<(Urgency, &Attempt)> {
+    pub fn prepare(
+        &mut self,
+        known_channel: Option<&str>,
+        settle_ms: i64,
+        now: EventTime,
+    ) -> Option<(Urgency, &Attempt)> {
         if self.attempt.is_none() {
             let queued = self.choose()?;
             let root = self.root.as_ref().map(|root| (root.channel_id.as_str(), root.ts.as_str()));
             self.attempt = Some(match self.doubt.as_ref().filter(|doubt| doubt.action_id == queued.action.id) {
-                Some(doubt) => Attempt::resume(queued, doubt, root, settle_ms),
+                Some(doubt) => Attempt::resume(queued, doubt, root, settle_ms, now),
                 None => Attempt::start(queued, root),
             });
         }

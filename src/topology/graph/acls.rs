@@ -13,9 +13,12 @@ use super::super::plan::{Content, Topology};
 use super::super::settings::Access;
 use crate::record::Topic;
 
+/// Parts that are processes of their own; all others are `fairlead run`.
+const COMMANDS: [&str; 5] = ["dead-letter", "lineage", "retry", "send", "verify"];
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Acl {
-    /// The part that needs it; each may have a principal of its own.
+    /// The part that needs it.
     pub part: String,
     pub resource: Resource,
     pub pattern: Pattern,
@@ -46,9 +49,8 @@ pub enum Operation {
     Describe,
 }
 
-/// All that is needed, part by part: `create` (only if fairlead shall create its topics), `engine`, `ingest`, sinks; and, for
-/// people who look into it, the commands `lineage`, `dead-letter` (`list` and `show`) and `retry`. `send` needs what `ingest`
-/// needs.
+/// All that is needed, part by part: `create` (only if fairlead shall create its topics), `engine`, `ingest`, sinks, which are
+/// one process; and the commands `dead-letter` (`list` and `show`), `lineage`, `retry`, `send` and `verify`.
 pub fn acls(topology: &Topology) -> Vec<Acl> {
     let mut needs = Needs::default();
     for topic in topology.topics.keys() {
@@ -62,6 +64,9 @@ pub fn acls(topology: &Topology) -> Vec<Acl> {
         }
         if topic_use.access != Access::Reads {
             needs.topic(topic_use.section, &topic_use.topic.value, Operation::Write);
+        }
+        if topic_use.section == "ingest" {
+            needs.topic("send", &topic_use.topic.value, Operation::Write);
         }
     }
     commands_of_people(topology, &mut needs);
@@ -105,7 +110,7 @@ fn engine(topology: &Topology, needs: &mut Needs) {
 /// Reading outside a group still asks for the group's coordinator, which needs Describe.
 fn commands_of_people(topology: &Topology, needs: &mut Needs) {
     let (names, group) = (&topology.names, topology.names.reader_group());
-    for part in ["lineage", "dead-letter", "retry"] {
+    for part in COMMANDS {
         needs.add(part, Resource::Group, Pattern::Literal, group.clone(), Operation::Describe);
     }
     for (topic, planned) in &topology.topics {
@@ -113,6 +118,10 @@ fn commands_of_people(topology: &Topology, needs: &mut Needs) {
             needs.topic("lineage", topic.as_str(), Operation::Read);
         }
     }
+    for topic in topology.topics.keys().filter(|topic| is_verified(topology, topic)) {
+        needs.topic("verify", topic.as_str(), Operation::Read);
+    }
+    needs.add("verify", Resource::Group, Pattern::Literal, names.engine_group(), Operation::Describe);
     let letters = names.dead_letters();
     needs.topic("dead-letter", letters.as_str(), Operation::Read);
     needs.topic("retry", letters.as_str(), Operation::Read);
@@ -125,6 +134,15 @@ fn commands_of_people(topology: &Topology, needs: &mut Needs) {
     sources.chain(read).for_each(|topic| needs.topic("retry", topic, Operation::Write));
     let id = names.retry_transactional_id();
     needs.add("retry", Resource::TransactionalId, Pattern::Literal, id, Operation::Write);
+}
+
+/// What the engine reads or writes.
+fn is_verified(topology: &Topology, topic: &Topic) -> bool {
+    let of_engine = topology.sub_topologies.values().any(|plan| {
+        let mut routes = plan.nodes.iter().flat_map(|node| node.routes.values().flatten());
+        plan.sources.contains_key(topic) || routes.any(|route| matches!(route, Route::Topic(to) if to == topic))
+    });
+    of_engine || !matches!(topology.topics[topic].content, Content::Fact(_))
 }
 
 /// In the order of parts, resources and names.
@@ -152,20 +170,25 @@ impl Needs {
     }
 }
 
-/// Lines for Kafka's own tool, a remark before each part.
+/// A script for Kafka's own tool. What a process does, it does as one principal: its name is to be put in at the top.
 pub fn commands(acls: &[Acl], application: &str) -> String {
-    let mut out = String::new();
+    let mut out = format!(
+        "# The least that Kafka must allow {application}. Each process is one principal: put the names here that they log in as.\n\
+         run=User:{application}\n"
+    );
+    for command in COMMANDS.iter().filter(|command| acls.iter().any(|acl| acl.part == **command)) {
+        _ = writeln!(out, "{}=User:{application}-{command}", variable(command));
+    }
+    out += "# KAFKA is host:port, ADMIN the properties file of one who may change access rules.\n\
+            allow() { kafka-acls.sh --bootstrap-server \"$KAFKA\" ${ADMIN:+--command-config \"$ADMIN\"} --add --allow-principal \"$@\"; }\n";
     let mut part = "";
     for acl in acls {
         if acl.part != part {
             part = &acl.part;
             let remark = remark(part);
-            _ = writeln!(out, "# {part}{remark}");
+            _ = writeln!(out, "\n# {part}: {remark}");
         }
-        _ = write!(
-            out,
-            "kafka-acls.sh --bootstrap-server \"$KAFKA\" --add --allow-principal User:{application}-{part}"
-        );
+        _ = write!(out, "allow \"${}\"", variable(process(&acl.part)));
         for operation in &acl.operations {
             _ = write!(out, " --operation {operation:?}");
         }
@@ -175,12 +198,23 @@ pub fn commands(acls: &[Acl], application: &str) -> String {
     out
 }
 
+fn process(part: &str) -> &str {
+    if COMMANDS.contains(&part) { part } else { "run" }
+}
+
+fn variable(process: &str) -> String {
+    process.replace('-', "_")
+}
+
 fn remark(part: &str) -> &'static str {
     match part {
-        "create" => ": only if fairlead shall create its topics",
-        "lineage" | "dead-letter" => ": for people who look into it",
-        "retry" => ": for people who run `fairlead dead-letter retry`",
-        _ => "",
+        "create" => "`fairlead run`, only if it shall create its topics",
+        "dead-letter" => "whoever runs `fairlead dead-letter list` or `show`",
+        "retry" => "whoever runs `fairlead dead-letter retry`",
+        "lineage" => "whoever runs `fairlead lineage`",
+        "send" => "whoever runs `fairlead send`",
+        "verify" => "whoever runs `fairlead verify`",
+        _ => "`fairlead run`",
     }
 }
 
@@ -188,12 +222,14 @@ fn remark(part: &str) -> &'static str {
 pub fn table(acls: &[Acl]) -> String {
     let part = acls.iter().map(|acl| acl.part.len()).max().unwrap_or_default();
     let width = acls.iter().map(|acl| acl.name.len() + 1).max().unwrap_or_default();
-    let mut out = format!("{:part$} {:16} {:width$} operations\n", "part", "resource", "name");
+    let process_width = COMMANDS.iter().map(|command| command.len()).max().unwrap_or_default();
+    let mut out =
+        format!("{:process_width$} {:part$} {:16} {:width$} operations\n", "process", "part", "resource", "name");
     for acl in acls {
         let name = if acl.pattern == Pattern::Prefixed { format!("{}*", acl.name) } else { acl.name.clone() };
         let operations: Vec<_> = acl.operations.iter().map(|operation| format!("{operation:?}")).collect();
-        let line = format!("{:part$} {:16} {name:width$} {}", acl.part, acl.resource.name(), operations.join(", "));
-        _ = writeln!(out, "{line}");
+        let (process, resource, operations) = (process(&acl.part), acl.resource.name(), operations.join(", "));
+        _ = writeln!(out, "{process:process_width$} {:part$} {resource:16} {name:width$} {operations}", acl.part);
     }
     out
 }

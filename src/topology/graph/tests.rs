@@ -153,10 +153,15 @@ fn every_part_gets_what_it_needs_and_no_more() {
     "#]]
     .assert_eq(&acls::table(&acls));
     let commands = acls::commands(&acls, "fairlead");
-    assert_eq!(commands.lines().filter(|line| !line.starts_with('#')).count(), acls.len());
-    let prefixed = "kafka-acls.sh --bootstrap-server \"$KAFKA\" --add --allow-principal User:fairlead-engine \
-                    --operation Write --transactional-id fairlead.engine. --resource-pattern-type prefixed";
-    assert!(commands.lines().any(|line| line == prefixed), "{commands}");
+    assert_eq!(commands.lines().filter(|line| line.starts_with("allow \"$")).count(), acls.len());
+    for line in [
+        "run=User:fairlead",
+        "dead_letter=User:fairlead-dead-letter",
+        "allow \"$run\" --operation Write --transactional-id fairlead.engine. --resource-pattern-type prefixed",
+        "allow \"$dead_letter\" --operation Read --topic fairlead.dead-letters.v1",
+    ] {
+        assert!(commands.lines().any(|found| found == line), "{line}: {commands}");
+    }
     let ours: Vec<_> =
         acls.iter().filter(|acl| acl.part == "ingest").map(|acl| (&*acl.name, &acl.operations[..])).collect();
     assert_eq!(

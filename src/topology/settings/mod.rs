@@ -58,6 +58,8 @@ pub struct Registry {
     pub url: Option<Template>,
     pub username: Option<Template>,
     pub password: Option<Template>,
+    /// Authorities that may have signed its certificate, beside those that the system trusts.
+    pub ca_pem: Option<Template>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -171,6 +173,10 @@ impl Settings {
         least_one("engine.batch_bytes_max", engine.batch_bytes_max.into());
         least_one("engine.memory_bytes_max", engine.memory_bytes_max);
         least_one("kafka.replication_factor", self.kafka.replication_factor.unwrap_or(1).into());
+        let Registry { username, password, .. } = &self.registry;
+        if username.is_some() != password.is_some() {
+            problems.push("registry: `username` and `password` go together; one of them is missing".to_owned());
+        }
         if self.http.address().is_none() {
             let listen = &self.http.listen;
             problems

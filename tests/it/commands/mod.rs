@@ -1,6 +1,7 @@
 //! The commands that look into a running application, as people run them: the real binary, a real broker, a real registry.
 
 mod dead_letters;
+mod least_privilege;
 mod lineage;
 mod offline;
 

@@ -40,6 +40,6 @@ fn explain_draws_the_graph_shows_an_operator_and_lists_rights() {
     let unknown = home.fairlead(&["explain", "incidnet"]);
     assert!(!unknown.fine && unknown.err.contains("did you mean `incident`?"), "{}", unknown.err);
     let rights = home.fairlead(&["explain", "--acls", "--output", "kafka-acls"]).out;
-    assert!(rights.contains("--allow-principal User:explained-engine --operation Read"), "{rights}");
-    assert!(rights.contains("# retry: for people who run `fairlead dead-letter retry`\n"), "{rights}");
+    assert!(rights.contains("\nrun=User:explained\n"), "{rights}");
+    assert!(rights.contains("# retry: whoever runs `fairlead dead-letter retry`\nallow \"$retry\" --op"), "{rights}");
 }

@@ -1,16 +1,18 @@
 //! One suite for two brokers: every check runs against the embedded broker and against a real Apache Kafka, with the same
-//! expectations (`records`, `transactions`, `groups`, `admin`, `wire`). The embedded broker alone is asked by clients that others
-//! wrote (`strangers`) and by nobody's friends (`hostile`). What a crash leaves of its log is tried beside it (`src/embedded/broker/log/recovery.rs`).
+//! expectations (`records`, `transactions`, `groups`, `admin`, `wire`). The embedded broker alone is asked for what it does on a full
+//! disk (`full_disk`), by clients that others wrote (`strangers`) and by nobody's friends (`hostile`). What a crash leaves of its log
+//! is tried beside it (`src/embedded/broker/log/recovery.rs`).
 
 mod admin;
 mod client;
+mod full_disk;
 mod groups;
 mod hostile;
 mod records;
 mod samples;
 mod strangers;
 mod transactions;
-mod wire;
+pub mod wire;
 
 use client::Cluster;
 use fairlead::embedded::broker::{Broker, BrokerConfig};

@@ -23,7 +23,11 @@ pub struct Wire(TcpStream);
 
 impl Wire {
     pub fn connect(cluster: &Cluster) -> Wire {
-        let stream = TcpStream::connect(&cluster.bootstrap).unwrap();
+        Wire::to(&cluster.bootstrap)
+    }
+
+    pub fn to(bootstrap: &str) -> Wire {
+        let stream = TcpStream::connect(bootstrap).unwrap();
         stream.set_read_timeout(Some(super::client::PATIENCE)).unwrap();
         Wire(stream)
     }

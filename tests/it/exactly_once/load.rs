@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -37,13 +37,19 @@ pub struct Sent {
 /// Sends until it is stopped.
 pub struct Load {
     stop: Arc<AtomicBool>,
+    schema: Arc<AtomicU32>,
     thread: JoinHandle<Sent>,
 }
 
 impl Load {
     pub fn start(site: &Site, seed: u64, pause_ms: u64) -> Load {
-        let (mut sender, stop) = (Sender::new(site, seed), Arc::new(AtomicBool::new(false)));
-        let stopped = stop.clone();
+        Load::start_with(site, seed, pause_ms, "")
+    }
+
+    /// `summary` is what every alert says of itself: with a long one states are large.
+    pub fn start_with(site: &Site, seed: u64, pause_ms: u64, summary: &str) -> Load {
+        let (mut sender, stop) = (Sender::new(site, seed, summary), Arc::new(AtomicBool::new(false)));
+        let (stopped, schema) = (stop.clone(), sender.schema.clone());
         let thread = std::thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
                 sender.send_something();
@@ -51,7 +57,12 @@ impl Load {
             }
             sender.finish()
         });
-        Load { stop, thread }
+        Load { stop, schema, thread }
+    }
+
+    /// From now on alerts bear the id of this schema, which says the same in other words.
+    pub fn write_alerts_with(&self, schema: u32) {
+        self.schema.store(schema, Ordering::Relaxed);
     }
 
     /// Lets what shall end do so, and says what was sent.
@@ -67,6 +78,9 @@ struct Sender {
     producer: ThreadedProducer<DefaultProducerContext>,
     alerts: String,
     deploys: String,
+    summary: String,
+    /// What alerts are written with; 0 for what the site has registered.
+    schema: Arc<AtomicU32>,
     /// When each alert that fires began, by service and fingerprint.
     firing: BTreeMap<(String, String), i64>,
     fresh: u64,
@@ -75,13 +89,15 @@ struct Sender {
 }
 
 impl Sender {
-    fn new(site: &Site, seed: u64) -> Self {
+    fn new(site: &Site, seed: u64, summary: &str) -> Self {
         Self {
             random: Random(seed),
             formats: site.formats.clone(),
             producer: site.endpoints.connection.producer().create().unwrap(),
             alerts: site.topic("alerts").to_string(),
             deploys: site.topic("deploys").to_string(),
+            summary: summary.to_owned(),
+            schema: Arc::default(),
             firing: BTreeMap::new(),
             fresh: 0,
             sent: Sent::default(),
@@ -134,8 +150,9 @@ impl Sender {
         }
         self.sent.alerts += 1;
         let value = self.random.below(100) as f64;
-        let alert = alert(service, fingerprint, starts_at_ms, (!fires).then_some(now), value);
-        self.fact(&self.alerts.clone(), &Fact::Alert(alert), now);
+        let mut alert = alert(service, fingerprint, starts_at_ms, (!fires).then_some(now), value);
+        alert.annotations = [("summary".into(), self.summary.as_str().into())].into_iter().collect();
+        self.fact(&self.alerts, &Fact::Alert(alert), now);
     }
 
     fn deploy(&mut self, service: &str) {
@@ -155,7 +172,7 @@ impl Sender {
             started_at_ms: Some(now - 2_000),
             finished_at_ms: Some(now - 1_000),
         };
-        self.fact(&self.deploys.clone(), &Fact::Deploy(deploy), now);
+        self.fact(&self.deploys, &Fact::Deploy(deploy), now);
     }
 
     fn rubbish(&mut self) {
@@ -179,9 +196,13 @@ impl Sender {
         self.write(&topic, key, value, now);
     }
 
-    fn fact(&mut self, topic: &str, fact: &Fact<'_>, now: i64) {
+    fn fact(&self, topic: &str, fact: &Fact<'_>, now: i64) {
         let mut value = Vec::new();
         self.formats.encode_fact(fact, &mut value).unwrap();
+        let schema = self.schema.load(Ordering::Relaxed);
+        if schema > 0 && matches!(fact, Fact::Alert(_)) {
+            value[1..5].copy_from_slice(&schema.to_be_bytes());
+        }
         self.write(topic, Some(fact.key().as_bytes().to_vec()), Some(value), now);
     }
 
@@ -219,7 +240,7 @@ impl Sender {
     }
 }
 
-fn alert<'a>(
+pub fn alert<'a>(
     service: &'a str,
     fingerprint: &'a str,
     starts_at_ms: i64,

@@ -1,7 +1,10 @@
 //! Nothing is lost and nothing doubled on a real Apache Kafka: processes of the real binary that share partitions, stop, are
 //! killed and are paused under load, and `verify`, which proves it afterwards from the topics alone.
 
+mod bad_records;
+mod full_disk;
 mod load;
+mod registry_outage;
 mod site;
 
 use std::process::Command;

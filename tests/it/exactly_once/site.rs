@@ -1,5 +1,6 @@
 //! An application of its own on the shared Kafka: its topology's files, its registry, its processes, and its proof.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -19,8 +20,10 @@ use crate::harness::apache::{Kafka, unique};
 use crate::harness::registry;
 
 pub const PARTITIONS: i32 = 4;
+/// So that states come to the disk soon.
+const LITTLE_MEMORY: u32 = 16 << 20;
 const HELD: Duration = Duration::from_secs(3);
-const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 pub struct Site {
     pub application: String,
@@ -29,13 +32,16 @@ pub struct Site {
     pub formats: fairlead::codec::Formats,
     pub runtime: tokio::runtime::Runtime,
     dir: tempfile::TempDir,
-    _registry: Registry,
+    /// None while a test has it stopped.
+    registry: Option<Registry>,
+    pub registry_address: SocketAddr,
 }
 
 impl Site {
     pub fn new() -> Site {
         let (application, dir) = (unique("once"), tempfile::tempdir().unwrap());
         let registry = registry::start(&dir.path().join("registry"));
+        let registry_address = registry.url().trim_start_matches("http://").parse().unwrap();
         let files = dir.path().join("topology");
         std::fs::create_dir(&files).unwrap();
         std::fs::write(files.join("app.yaml"), yaml(&application, Kafka::shared(), &registry.url())).unwrap();
@@ -46,7 +52,16 @@ impl Site {
         let endpoints = Endpoints::resolve(&topology.settings, Serving::default()).unwrap();
         let formats = runtime.block_on(schemas::register(&topology, &endpoints)).unwrap().formats;
         runtime.block_on(ensure_topics(&endpoints.connection, &topics::plans(&topology))).unwrap();
-        Site { application, topology, endpoints, formats, runtime, dir, _registry: registry }
+        Site { application, topology, endpoints, formats, runtime, dir, registry: Some(registry), registry_address }
+    }
+
+    pub fn stop_registry(&mut self) {
+        self.registry.take().expect("it runs").stop();
+    }
+
+    /// Where it was, with what it had.
+    pub fn start_registry(&mut self) {
+        self.registry = Some(registry::start_at(&self.dir.path().join("registry"), self.registry_address));
     }
 
     pub fn topic(&self, name: &str) -> Topic {
@@ -63,14 +78,19 @@ impl Site {
 
     /// `home` keeps the state of one process; `instance` is the name it has in the group.
     pub fn start_with(&self, instance: &str, home: &str, env: &[(&str, &str)]) -> Process {
-        let home = self.dir.path().join(home);
+        let home = self.home(home);
         std::fs::create_dir_all(&home).unwrap();
         Process::start(&home, &self.topology_dir(), instance, env)
     }
 
+    /// Where a process has its log and, in `state`, its stores.
+    pub fn home(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
     /// What a process has logged.
     pub fn log_of(&self, home: &str) -> String {
-        std::fs::read_to_string(self.dir.path().join(home).join("log")).unwrap_or_default()
+        std::fs::read_to_string(self.home(home).join("log")).unwrap_or_default()
     }
 
     /// Waits until one and the same transaction has been open for some seconds, as only one that is held up is.
@@ -241,7 +261,7 @@ kafka:
   replication_factor: 1
   properties: {{ session.timeout.ms: '4000', heartbeat.interval.ms: '500' }}
 registry: {{ url: {registry} }}
-engine: {{ workers: 1, instance: '${{env:FAIRLEAD_TEST_INSTANCE}}', state_dir: state, commit_interval_ms: 50 }}
+engine: {{ workers: 1, instance: '${{env:FAIRLEAD_TEST_INSTANCE}}', state_dir: state, commit_interval_ms: 50, memory_bytes_max: {LITTLE_MEMORY} }}
 topics:
 {topics}
 operators:

@@ -2,6 +2,7 @@
 //!
 //! - [`Kafka::shared`] is one broker for the whole test run: tests keep apart by topic, group and transactional ids of their own
 //!   ([`unique`]), and must not stop it or count its topics.
+//! - [`Kafka::secured`] is another such one, with TLS, SASL and an authorizer.
 //! - [`Kafka::start_own`] is a broker for one test, which may stop, kill, freeze and restart it (same port, same data).
 //!
 //! Invariant: a broker cannot outlive the test process. The script stays attached to a pipe whose other end this process holds, and
@@ -49,15 +50,20 @@ impl Kafka {
     /// The bootstrap address of the broker that all tests of this run share.
     pub fn shared() -> &'static str {
         static SHARED: OnceLock<Kafka> = OnceLock::new();
-        &SHARED
-            .get_or_init(|| {
-                require_apache();
-                // A static is never dropped, so here the script removes the data.
-                let data =
-                    tempfile::Builder::new().prefix("fairlead-kafka-").tempdir().expect("a temporary directory").keep();
-                Kafka::start_on(data, None, vec!["--scratch".into()])
-            })
-            .bootstrap
+        &SHARED.get_or_init(|| Kafka::start_shared(&["--scratch"])).bootstrap
+    }
+
+    /// The broker with logins and access rules that all tests of this run share: what no rule allows is denied.
+    pub fn secured() -> &'static Kafka {
+        static SECURED: OnceLock<Kafka> = OnceLock::new();
+        SECURED.get_or_init(|| Kafka::start_shared(&["--scratch", "--secure"]))
+    }
+
+    fn start_shared(flags: &[&str]) -> Kafka {
+        require_apache();
+        // A static is never dropped, so here the script removes the data.
+        let data = tempfile::Builder::new().prefix("fairlead-kafka-").tempdir().expect("a temporary directory").keep();
+        Kafka::start_on(data, None, flags.iter().map(|flag| flag.to_string()).collect())
     }
 
     /// A broker for one test, with further flags of `tests/kafka/start.sh`, such as `--secure` or `--set key=value`.
@@ -82,6 +88,12 @@ impl Kafka {
     /// `host:port` of the SASL_SSL listener.
     pub fn secure_bootstrap(&self) -> &str {
         self.secure_bootstrap.as_deref().expect("only a broker started with --secure has a SASL_SSL listener")
+    }
+
+    /// All that its authorizer has decided, a line a decision.
+    pub fn decisions(&self) -> Vec<String> {
+        let log = std::fs::read_to_string(self.data.join("broker.log")).expect("the broker logs");
+        log.lines().filter(|line| line.contains(" Principal = ")).map(str::to_owned).collect()
     }
 
     /// What signed the SASL_SSL listener's certificate.
@@ -208,7 +220,7 @@ fn an_own_broker_keeps_port_and_data_over_kill_and_stop() {
 
 #[test]
 fn a_secure_broker_checks_password_and_certificate() {
-    let kafka = Kafka::start_own(&["--secure"]);
+    let kafka = Kafka::secured();
     let list = |password: &str| {
         let config = kafka.data.join(format!("{password}.properties"));
         let login = format!(r#"ScramLoginModule required username="fairlead" password="{password}";"#);

@@ -1,182 +1,14 @@
 //! The ledger against the stand-in's workspace, without HTTP, Kafka or a clock: every interleaving of faults and crashes
 //! that a test or proptest can think of.
 
+mod world;
+
 use proptest::prelude::*;
-use serde_json::{Map, Value};
 
-use super::call::{Answer, Call};
-use super::ledger::Ledger;
-use crate::embedded::slack::workspace::EventKind;
-use crate::embedded::slack::{Control, Fault, Reply, Request, Workspace};
-use crate::event::{Level, SlackAction, SlackActionKind, SlackOutcome, SlackStatus};
-use crate::record::{EventTime, Offset, Partition};
-
-const TOKEN: &str = "xoxb-test";
-const SETTLE_MS: i64 = 10_000;
-const TIMEOUT_MS: i64 = 8_000;
-const PARTITION: Partition = Partition(0);
-
-/// The sink's surroundings: what survives its death is outside of `ledger`.
-struct World {
-    workspace: Workspace,
-    ledger: Ledger,
-    actions: Vec<SlackAction>,
-    read: usize,
-    journal: Vec<SlackOutcome>,
-    committed: Offset,
-    now: EventTime,
-    /// How many steps are left until the sink is killed.
-    fuse: Option<u32>,
-}
-
-struct Killed;
-
-impl World {
-    fn new() -> Self {
-        let mut world = Self {
-            workspace: Workspace::new(TOKEN, &["oncall", "payments"]),
-            ledger: Ledger::new(SETTLE_MS),
-            actions: Vec::new(),
-            read: 0,
-            journal: Vec::new(),
-            committed: Offset(0),
-            now: EventTime(1_700_000_000_000),
-            fuse: None,
-        };
-        world.restart();
-        world
-    }
-
-    fn restart(&mut self) {
-        self.ledger = Ledger::new(SETTLE_MS);
-        self.ledger.open(PARTITION, self.committed);
-        self.journal.iter().for_each(|outcome| self.ledger.restore(PARTITION, outcome));
-        self.read = usize::try_from(self.committed.0).unwrap();
-    }
-
-    fn arm(&mut self, method: &str, fault: Fault) {
-        self.workspace.control(Control::Arm { method: method.into(), times: 1, fault }, self.now.0).unwrap();
-    }
-
-    /// A point at which the process may die.
-    fn step(&mut self) -> Result<(), Killed> {
-        match &mut self.fuse {
-            Some(0) => {
-                self.fuse = None;
-                Err(Killed)
-            }
-            Some(left) => {
-                *left -= 1;
-                Ok(())
-            }
-            None => Ok(()),
-        }
-    }
-
-    fn take_in(&mut self) -> Result<(), Killed> {
-        while self.read < self.actions.len() {
-            let offset = Offset(i64::try_from(self.read).unwrap());
-            let superseded = self.ledger.accept(PARTITION, offset, self.actions[self.read].clone(), self.now);
-            self.read += 1;
-            self.journal.extend(superseded);
-        }
-        self.committed = self.ledger.committable(PARTITION).unwrap();
-        self.step()
-    }
-
-    fn run_until_killed(&mut self) -> Result<(), Killed> {
-        for _ in 0..10_000 {
-            self.take_in()?;
-            let Some(work) = self.ledger.next(self.now) else {
-                match self.ledger.wake_at(self.now) {
-                    Some(at) => self.now = at.max(self.now.plus_ms(1)),
-                    None => return Ok(()),
-                }
-                continue;
-            };
-            self.step()?;
-            self.journal.extend(work.intent.clone());
-            self.step()?;
-            let answer = self.make(&work.call);
-            self.step()?;
-            let outcome = self.ledger.answered(&work, answer, self.now);
-            self.journal.extend(outcome);
-            self.committed = self.ledger.committable(PARTITION).unwrap();
-            self.step()?;
-        }
-        panic!("the sink does not come to rest");
-    }
-
-    fn run(&mut self) {
-        while self.run_until_killed().is_err() {
-            self.restart();
-        }
-    }
-
-    fn make(&mut self, call: &Call) -> Answer {
-        let arguments: Map<String, Value> = match call.body() {
-            Some(Value::Object(body)) => body,
-            _ => call.query().into_iter().map(|(name, value)| (name.to_owned(), Value::String(value))).collect(),
-        };
-        let request = Request { token: Some(TOKEN), method: call.method().name(), arguments: &arguments };
-        self.now = self.now.plus_ms(50);
-        match self.workspace.serve(request, self.now.0) {
-            Reply::Answer { status, retry_after_s, body } => {
-                call.answer(status, retry_after_s, body.to_string().as_bytes())
-            }
-            Reply::Drop => Answer::Unknown("reset".into()),
-            Reply::Hang => {
-                self.now = self.now.plus_ms(TIMEOUT_MS);
-                Answer::Unknown("timeout".into())
-            }
-        }
-    }
-
-    fn tell(&mut self, kind: SlackActionKind, version: i32) -> usize {
-        self.tell_of("inc", kind, version, false)
-    }
-
-    fn tell_of(&mut self, incident: &str, kind: SlackActionKind, version: i32, terminal: bool) -> usize {
-        let spelled = match kind {
-            SlackActionKind::PostRoot | SlackActionKind::UpdateRoot => "root",
-            SlackActionKind::Reply => "reply",
-        };
-        self.actions.push(SlackAction {
-            id: format!("{incident}/{version}/{kind:?}"),
-            incident_id: incident.into(),
-            version,
-            kind,
-            channel: "#oncall".into(),
-            level: Level::High,
-            text: format!("{incident} {spelled} {version}"),
-            blocks: r#"[{"type":"divider"}]"#.into(),
-            terminal,
-            created_at_ms: self.now.0,
-        });
-        self.actions.len() - 1
-    }
-
-    fn statuses(&self, action: usize) -> Vec<SlackStatus> {
-        let id = &self.actions[action].id;
-        self.journal.iter().filter(|outcome| outcome.action_id == *id).map(|outcome| outcome.status).collect()
-    }
-
-    /// What stands at top level in the channel, and how many replies each has.
-    fn roots(&mut self) -> Vec<(String, usize)> {
-        let messages = self.workspace.messages("oncall", self.now.0);
-        let roots = messages.iter().filter(|(_, message)| message.thread.is_none());
-        roots
-            .map(|(ts, root)| {
-                let replies = messages.iter().filter(|(_, message)| message.thread == Some(*ts)).count();
-                (root.text.clone(), replies)
-            })
-            .collect()
-    }
-
-    fn posted(&mut self, text: &str) -> usize {
-        self.workspace.events().filter(|event| event.kind == EventKind::Posted && event.text == text).count()
-    }
-}
+use crate::embedded::slack::{Control, Fault};
+use crate::event::{Level, SlackActionKind, SlackStatus};
+use crate::record::Offset;
+use world::{SETTLE_MS, World};
 
 use SlackActionKind::{PostRoot, Reply as InThread, UpdateRoot};
 use SlackStatus::{Done, Intended, Rejected, Superseded, Unknown};
@@ -268,6 +100,26 @@ fn a_lost_update_is_repeated_and_a_newer_one_waits_for_it() {
     // Killed right after the call; the newer rendering is there when the sink comes back.
     world.fuse = Some(3);
     assert!(world.run_until_killed().is_err());
+    world.tell(UpdateRoot, 3);
+    world.restart();
+    world.run();
+    world.now = world.now.plus_ms(60_000);
+    assert_eq!(world.roots(), [("inc root 3".to_owned(), 0)]);
+}
+
+#[test]
+fn a_repeated_update_that_lands_late_does_not_undo_a_newer_one() {
+    let mut world = World::new();
+    world.tell(PostRoot, 1);
+    world.run();
+    let update = world.tell(UpdateRoot, 2);
+    world.arm("chat.update", Fault::Drop);
+    world.arm("chat.update", Fault::Late { delay_ms: 5_000 });
+    // Killed right after the second call, long after the only intent.
+    let told = world.now;
+    world.fuse = Some(9);
+    assert!(world.run_until_killed().is_err());
+    assert!(world.now.since_ms(told) > SETTLE_MS && world.statuses(update) == [Intended]);
     world.tell(UpdateRoot, 3);
     world.restart();
     world.run();
@@ -387,7 +239,7 @@ fn incidents() -> impl Strategy<Value = Vec<Vec<bool>>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Whatever fails and wherever the process dies: one root per incident that shows the last state, every reply once
     /// and in its thread, and no action without an outcome.
