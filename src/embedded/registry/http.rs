@@ -6,17 +6,23 @@ use super::refusal::Refusal;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, Path, Query, State as Shared};
+use axum::extract::{DefaultBodyLimit, Path, Query, Request, State as Shared};
 use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
+use http_body::Body as _;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+use tokio::time::timeout;
 
 const CONTENT_TYPE: &str = "application/vnd.schemaregistry.v1+json";
 const MAX_BODY: usize = 1024 * 1024;
+const TOO_LARGE: Refusal = Refusal::Http(413, "the body is too large; at most 1 MiB are taken");
+const REQUEST_TIME: Duration = Duration::from_secs(30);
 
 type App = Arc<Mutex<Core>>;
 type Answer = Result<Reply, Refusal>;
@@ -47,7 +53,17 @@ pub fn router(core: Core) -> Router {
         .fallback(async || Answer::Err(Refusal::Http(404, "there is no such resource")))
         .method_not_allowed_fallback(async || Answer::Err(Refusal::Http(405, "the resource does not take this method")))
         .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn(bounded))
         .with_state(Arc::new(Mutex::new(core)))
+}
+
+/// What announces too much is refused before it is read, and who stops in the middle is not waited for.
+async fn bounded(request: Request, next: Next) -> Response {
+    if request.body().size_hint().lower() > MAX_BODY as u64 {
+        return TOO_LARGE.into_response();
+    }
+    let late = Refusal::Http(408, "the request did not arrive in time");
+    timeout(REQUEST_TIME, next.run(request)).await.unwrap_or_else(|_| late.into_response())
 }
 
 enum Reply {
@@ -101,7 +117,7 @@ fn json_of(result: Result<Value, Refusal>) -> Answer {
 
 fn object(received: Received) -> Result<BTreeMap<String, Value>, Refusal> {
     let bytes = received.map_err(|rejection| match rejection.status().as_u16() {
-        413 => Refusal::Http(413, "the body is too large; at most 1 MiB are taken"),
+        413 => TOO_LARGE,
         _ => Refusal::Malformed(rejection.body_text()),
     })?;
     serde_json::from_slice(&bytes).map_err(|error| Refusal::Malformed(error.to_string()))

@@ -47,7 +47,7 @@ fn sample<Q: Request>(make: impl Fn(i16) -> Q + 'static) -> Sample {
     };
     let check = |mut answer: Bytes, version| {
         let header = ResponseHeader::decode(&mut answer, Q::Response::header_version(version)).unwrap();
-        assert_eq!(header.correlation_id, 7);
+        assert_eq!(header.correlation_id, 7, "api {} version {version}", Q::KEY);
         Q::Response::decode(&mut answer, version).unwrap();
         assert!(answer.is_empty(), "{} bytes too many", answer.len());
     };
@@ -206,7 +206,7 @@ pub fn bad_batches() -> Vec<(&'static str, Bytes)> {
         bytes[17..21].copy_from_slice(&crc.to_be_bytes());
         Bytes::from(bytes)
     };
-    let zeros = "0".repeat(80 << 20);
+    let zeros = "0".repeat(65 << 20);
     vec![
         ("two records that are one", count(Compression::None, 2)),
         ("two thousand million records", count(Compression::None, i32::MAX)),

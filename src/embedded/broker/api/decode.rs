@@ -8,8 +8,9 @@
 
 use super::Refused;
 use bytes::{Buf, Bytes, TryGetError};
-use kafka_protocol::protocol::Decodable;
+use kafka_protocol::messages::RequestHeader;
 use kafka_protocol::protocol::buf::{ByteBuf, NotEnoughBytesError};
+use kafka_protocol::protocol::{Decodable, decode_request_header_from_buffer};
 
 /// Bytes of numbers, lengths included, in one request: enough for 30,000 partitions. In memory they become forty times as much.
 const MAX_STRUCTURE: usize = 1 << 20;
@@ -27,6 +28,15 @@ pub struct Body {
 impl Body {
     pub fn new(frame: Bytes) -> Body {
         Body { frame, structure_left: MAX_STRUCTURE, stand_in: Vec::new(), taken_off: 0, has_stand_ins: false }
+    }
+
+    pub fn header(&mut self) -> Result<RequestHeader, Refused> {
+        let mut whole = self.frame.clone();
+        let decoded = decode_request_header_from_buffer(self).map_err(Refused::Malformed)?;
+        match std::mem::take(&mut self.has_stand_ins) {
+            true => decode_request_header_from_buffer(&mut whole).map_err(Refused::Malformed),
+            false => Ok(decoded),
+        }
     }
 
     pub fn decode<T: Decodable>(&mut self, version: i16) -> Result<T, Refused> {
@@ -167,6 +177,20 @@ mod tests {
         }
         let reason = StrBytes::from_string("x".repeat(2 << 20));
         round_trip(&JoinGroupRequest::default().with_session_timeout_ms(i32::MAX).with_protocol_type(reason), 6);
+    }
+
+    #[test]
+    fn a_header_keeps_its_correlation_id_and_the_body_follows() {
+        for id in [0, 7, i32::MAX, -1] {
+            let mut frame = BytesMut::new();
+            let head =
+                RequestHeader::default().with_request_api_key(3).with_request_api_version(1).with_correlation_id(id);
+            head.encode(&mut frame, 1).unwrap();
+            MetadataRequest::default().with_topics(None).encode(&mut frame, 1).unwrap();
+            let mut body = Body::new(frame.freeze());
+            assert_eq!(body.header().unwrap(), head);
+            assert_eq!(body.decode::<MetadataRequest>(1).unwrap().topics, None);
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use decode::Body;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, ProduceRequest, RequestHeader, ResponseHeader};
-use kafka_protocol::protocol::{Encodable, HeaderVersion, Request, StrBytes, decode_request_header_from_buffer};
+use kafka_protocol::protocol::{Encodable, HeaderVersion, Request, StrBytes};
 use std::sync::Arc;
 
 /// Every API that is served, with its lowest and highest version.
@@ -94,7 +94,7 @@ pub async fn answer(node: &Arc<Node>, peer: &Peer, frame: Bytes) -> Result<Optio
     match range {
         Some((api, low, high)) if (*low..=*high).contains(&version) => {
             let mut body = Body::new(frame);
-            let header = decode_request_header_from_buffer(&mut body).map_err(Refused::Malformed)?;
+            let header = body.header()?;
             Call { node, peer, header, body }.dispatch(*api).await
         }
         Some((ApiKey::ApiVersions, ..)) => metadata::unsupported_api_versions(&frame).map(Some),
