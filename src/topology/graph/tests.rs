@@ -163,6 +163,11 @@ fn every_part_gets_what_it_needs_and_no_more() {
         verify      verify      group            fairlead.reader                 Describe
     "#]]
     .assert_eq(&acls::table(&acls));
+}
+
+#[test]
+fn the_script_allows_each_part_by_a_principal_that_its_first_lines_name() {
+    let acls = acls::acls(&topology());
     let commands = acls::commands(&acls, "fairlead");
     assert_eq!(commands.lines().filter(|line| line.starts_with("allow \"$")).count(), acls.len());
     for line in [
