@@ -180,7 +180,10 @@ async fn enqueue_and_await(
 fn refused(error: &KafkaError, topic: &Topic) -> Error {
     match error.rdkafka_error_code() {
         Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
-            Error::Unavailable(log::denied("Write", &format!("topic {topic}")))
+            // Senders are told to try again; this is for who can mend it.
+            let denied = log::denied("Write", &format!("topic {topic}"));
+            tracing::error!("{denied}");
+            Error::Unavailable(denied)
         }
         Some(RDKafkaErrorCode::MessageSizeTooLarge) => Error::TooLarge,
         Some(code) => Error::Unavailable(code.to_string()),

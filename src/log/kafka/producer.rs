@@ -34,14 +34,19 @@ const COMMIT: Duration = Duration::from_secs(15);
 const INIT: Duration = Duration::from_secs(60);
 const SLICE: Duration = Duration::from_millis(5);
 
+/// What may not be written any more.
+enum Denied {
+    Topic(String),
+    TransactionalId,
+}
+
 #[derive(Default)]
 struct Seen {
     /// First failed delivery of the transaction, and the topic.
     delivery: Mutex<Option<(KafkaError, String)>>,
     /// A transport error or time-out came up since the transaction began.
     hazard: AtomicBool,
-    /// A topic that may not be written.
-    denied: Mutex<Option<String>>,
+    denied: Mutex<Option<Denied>>,
 }
 
 struct TransactionContext(Arc<Seen>);
@@ -56,9 +61,12 @@ impl ClientContext for TransactionContext {
     /// purged.
     fn log(&self, level: RDKafkaLogLevel, facility: &str, told: &str) {
         DefaultClientContext.log(level, facility, told);
-        let topic = told.split('"').nth(1).filter(|_| facility == "ADDPARTS" && told.contains("authorization failed"));
-        if let (Some(topic), Ok(mut denied)) = (topic, self.0.denied.lock()) {
-            denied.get_or_insert_with(|| topic.to_owned());
+        let Some(topic) = told.split('"').nth(1).filter(|_| facility == "ADDPARTS") else { return };
+        let Ok(mut denied) = self.0.denied.lock() else { return };
+        if told.contains("Topic authorization failed") {
+            denied.get_or_insert_with(|| Denied::Topic(topic.to_owned()));
+        } else if told.contains("Transactional Id authorization failed") {
+            *denied = Some(Denied::TransactionalId);
         }
     }
 }
@@ -152,7 +160,7 @@ impl Transactions {
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => self.producer.poll(SLICE),
                 Err((error, _)) => {
                     self.producer.poll(Duration::ZERO);
-                    return Err(self.denied_topic().unwrap_or_else(|| self.judge_kafka(error)));
+                    return Err(self.denied().unwrap_or_else(|| self.judge_kafka(error)));
                 }
             }
             if self.expired() {
@@ -169,7 +177,7 @@ impl Transactions {
                 self.producer.poll(Duration::ZERO);
             }
             if let Some((error, topic)) = self.failed_delivery() {
-                if let Some(denied) = self.denied_topic() {
+                if let Some(denied) = self.denied() {
                     return Err(denied);
                 }
                 if let Some(denied) = self.refusal(&error, &format!("topic {topic}")) {
@@ -249,9 +257,12 @@ impl Transactions {
         self.seen.delivery.lock().ok().and_then(|mut first| first.take())
     }
 
-    fn denied_topic(&self) -> Option<Error> {
-        let topic = self.seen.denied.lock().ok()?.take()?;
-        Some(denied("Write", &format!("topic {topic}")))
+    fn denied(&self) -> Option<Error> {
+        let resource = match self.seen.denied.lock().ok()?.take()? {
+            Denied::Topic(topic) => format!("topic {topic}"),
+            Denied::TransactionalId => format!("transactional-id {}", self.transactional_id),
+        };
+        Some(denied("Write", &resource))
     }
 
     fn judge_kafka(&mut self, error: KafkaError) -> Error {
