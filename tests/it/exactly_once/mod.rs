@@ -2,6 +2,7 @@
 //! killed and are paused under load, and `verify`, which proves it afterwards from the topics alone.
 
 mod bad_records;
+mod embedded_full_disk;
 mod full_disk;
 mod load;
 mod registry_outage;

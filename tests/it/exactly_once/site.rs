@@ -22,6 +22,8 @@ use crate::harness::registry;
 pub const PARTITIONS: i32 = 4;
 /// So that states come to the disk soon.
 const LITTLE_MEMORY: u32 = 16 << 20;
+/// Short, so that tests need not wait long for what is dead.
+pub const SESSION_MS: u32 = 4_000;
 const HELD: Duration = Duration::from_secs(3);
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -39,12 +41,18 @@ pub struct Site {
 
 impl Site {
     pub fn new() -> Site {
+        Site::on(Kafka::shared(), SESSION_MS, "")
+    }
+
+    /// On this Kafka, with `more` sections in its topology; in them `APP` stands for the application.
+    pub fn on(bootstrap: &str, session_ms: u32, more: &str) -> Site {
         let (application, dir) = (unique("once"), tempfile::tempdir().unwrap());
         let registry = registry::start(&dir.path().join("registry"));
         let registry_address = registry.url().trim_start_matches("http://").parse().unwrap();
         let files = dir.path().join("topology");
         std::fs::create_dir(&files).unwrap();
-        std::fs::write(files.join("app.yaml"), yaml(&application, Kafka::shared(), &registry.url())).unwrap();
+        std::fs::write(files.join("app.yaml"), yaml(&application, bootstrap, session_ms, &registry.url())).unwrap();
+        std::fs::write(files.join("more.yaml"), more.replace("APP", &application)).unwrap();
         let topology = source::load(&files).unwrap();
         let mut topology = topology.topology.unwrap_or_else(|| panic!("{:?}", topology.problems));
         topology.settings.engine.instance = Template::try_from("test".to_owned()).unwrap();
@@ -242,7 +250,7 @@ impl Drop for Process {
     }
 }
 
-fn yaml(application: &str, bootstrap: &str, registry: &str) -> String {
+fn yaml(application: &str, bootstrap: &str, session_ms: u32, registry: &str) -> String {
     let retention = 3_600_000;
     let topic = |name: &str, fact: &str| {
         format!("  {application}.{name}.v1: {{ fact: {fact}, partitions: {PARTITIONS}, retention_ms: {retention} }}\n")
@@ -259,7 +267,7 @@ fn yaml(application: &str, bootstrap: &str, registry: &str) -> String {
 kafka:
   bootstrap_servers: {bootstrap}
   replication_factor: 1
-  properties: {{ session.timeout.ms: '4000', heartbeat.interval.ms: '500' }}
+  properties: {{ session.timeout.ms: '{session_ms}', heartbeat.interval.ms: '500' }}
 registry: {{ url: {registry} }}
 engine: {{ workers: 1, instance: '${{env:FAIRLEAD_TEST_INSTANCE}}', state_dir: state, commit_interval_ms: 50, memory_bytes_max: {LITTLE_MEMORY} }}
 topics:
