@@ -9,7 +9,7 @@
 //!                                            housekeeping.rs: time-outs, fsync, retention, compaction
 //! ```
 //! Decisions are pure functions of state and input (`group/`, `txn/`, `meta.rs`, `log/producers.rs`, `settings.rs`,
-//! `log/compaction.rs`); the rest is I/O around them.
+//! `log/records.rs`); the rest is I/O around them.
 //!
 //! **Durability.** An acknowledged record has been given to the operating system: it survives `kill -9` of this process
 //! at any moment. Whether it survives a power failure is the [`Fsync`] policy's matter.

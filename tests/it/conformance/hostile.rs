@@ -260,6 +260,7 @@ fn claims_and_noise_harm_nobody_else_and_cost_little() {
     drop(held);
     let hello = [&head(18, 0, false)[..]].concat();
     until("their places are free", || broker.send(&mut broker.connect(), &hello, PATIENCE).is_some());
+    drop(silent);
     broker.serves();
     broker.has_grown_little_since(before);
 }
