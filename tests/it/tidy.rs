@@ -146,6 +146,7 @@ fn the_repository_is_tidy() {
     let mut complaints: Vec<String> = files.iter().flat_map(|file| rules.iter().flat_map(|rule| rule(file))).collect();
     complaints.extend(documented_paths(&files));
     complaints.extend(one_kafka_version(&files));
+    complaints.extend(small_broker(&files));
     assert!(complaints.is_empty(), "{} complaints:\n{}", complaints.len(), complaints.join("\n"));
 }
 
@@ -198,9 +199,11 @@ impl File {
     /// Numbered lines of production code, without comments: up to the test module, none of a file that only holds tests.
     fn code(&self) -> impl Iterator<Item = (usize, &str)> {
         let lines: Vec<&str> = self.text().lines().collect();
-        let tests = lines
-            .windows(2)
-            .position(|w| w[0].starts_with("#[cfg(test)]") && w[1].starts_with("mod ") && w[1].ends_with('{'));
+        let tests = lines.windows(2).position(|w| {
+            w[0].starts_with("#[cfg(test)]")
+                && w[1].trim_start_matches("pub ").starts_with("mod ")
+                && w[1].ends_with('{')
+        });
         let end = if self.is_tests { 0 } else { tests.unwrap_or(lines.len()) };
         lines.into_iter().take(end).enumerate().map(|(at, line)| (at + 1, line.split("//").next().unwrap_or_default()))
     }
@@ -273,6 +276,21 @@ fn production_lines(file: &File) -> Vec<String> {
     let lines = file.code().filter(|(_, line)| !line.trim().is_empty()).count();
     if file.is_source() && lines > 400 {
         return vec![format!("{}: {lines} lines of code, at most 400: cut it along what it does", file.path)];
+    }
+    Vec::new()
+}
+
+/// The embedded broker is a convenience: what it takes more than this, an Apache Kafka does better. Lines of code, without
+/// comments, blank lines and tests.
+const BROKER_LINES: usize = 4_000;
+
+fn small_broker(files: &[File]) -> Vec<String> {
+    let code = files.iter().filter(|file| file.path.starts_with("src/embedded/broker/")).flat_map(File::code);
+    let lines = code.filter(|(_, line)| !line.trim().is_empty()).count();
+    if lines > BROKER_LINES {
+        return vec![format!(
+            "src/embedded/broker/: {lines} lines of code, at most {BROKER_LINES}: cut what looks alike"
+        )];
     }
     Vec::new()
 }
@@ -466,5 +484,7 @@ mod each_rule_bites {
         };
         assert_eq!(one_kafka_version(&versions("image: apache/kafka:4.0.0")).len(), 1);
         assert_eq!(one_kafka_version(&versions("image: apache/kafka:4.9.9")), Vec::<String>::new());
+        let broker = |lines: usize| vec![file("src/embedded/broker/net.rs", &"f();\n".repeat(lines))];
+        assert_eq!([BROKER_LINES, BROKER_LINES + 1].map(|lines| small_broker(&broker(lines)).len()), [0, 1]);
     }
 }

@@ -2,8 +2,6 @@
 
 use super::Fsync;
 use super::node::{Node, now};
-use super::partition::Partition;
-use super::settings::Settings;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
@@ -23,8 +21,7 @@ pub async fn run(node: Arc<Node>) {
             tracing::error!(%error, "cannot force the logs to disk");
         }
     });
-    let clean = repeat(node.config.housekeeping_every, node.clone(), clean);
-    tokio::join!(timeouts, sync, clean);
+    tokio::join!(timeouts, sync);
 }
 
 /// Does `work` at every interval, on a thread that may block, never twice at once.
@@ -40,31 +37,6 @@ async fn repeat(every: Duration, node: Arc<Node>, work: fn(&Node)) {
         if let Err(error) = tokio::task::spawn_blocking(move || work(&node)).await {
             tracing::error!(%error, "a chore panicked");
         }
-    }
-}
-
-/// Retention and compaction, one partition at a time.
-fn clean(node: &Node) {
-    for (name, topic) in node.topics() {
-        for (number, partition) in topic.partitions.iter().enumerate() {
-            let cleaned =
-                partition.log().retain(&topic.settings, now()).and_then(|()| compact(partition, &topic.settings));
-            if let Err(error) = cleaned {
-                tracing::error!(topic = name, partition = number, %error, "cannot clean the log; tried again later");
-            }
-        }
-    }
-}
-
-fn compact(partition: &Partition, settings: &Settings) -> std::io::Result<()> {
-    if !settings.compacted {
-        return Ok(());
-    }
-    let pass = partition.log().plan_compaction(settings, now());
-    match pass {
-        // Most of the work is done without the log's lock.
-        Some(pass) => pass.run(|done| partition.log().install(done)),
-        None => Ok(()),
     }
 }
 

@@ -9,7 +9,7 @@
 //!                                            housekeeping.rs: time-outs, fsync, retention, compaction
 //! ```
 //! Decisions are pure functions of state and input (`group/`, `txn/`, `meta.rs`, `log/producers.rs`, `settings.rs`,
-//! `log/compaction.rs`); the rest is I/O around them.
+//! `log/records.rs`); the rest is I/O around them.
 //!
 //! **Durability.** An acknowledged record has been given to the operating system: it survives `kill -9` of this process
 //! at any moment. Whether it survives a power failure is the [`Fsync`] policy's matter.
@@ -17,7 +17,7 @@
 //! **Not there**, and refused rather than pretended: replication, TLS, SASL, ACLs, quotas, topic ids in requests, fetch
 //! sessions, the KIP-848 and share group protocols, transaction protocol 2 (KIP-890), message formats before v2,
 //! re-compression (`compression.type` other than `producer`), tiered storage. An API or version that is not in the table of
-//! `api/mod.rs` closes the connection, as Kafka does. Beyond loopback the
+//! `api/mod.rs` closes the connection, as Kafka does. Retention and compaction are accepted and not done yet. Beyond loopback the
 //! broker only binds when told so: whoever reaches it may read and write everything.
 
 mod api;

@@ -56,7 +56,7 @@ impl Victim {
     fn has_grown_little_since(&self, before: [u64; 2]) {
         let now = self.peaks_mib();
         assert!(
-            now[0] < before[0] + 300 && now[1] < before[1] + 3_000,
+            now[0] < before[0] + 500 && now[1] < before[1] + 3_000,
             "MiB used and asked for: {before:?}, then {now:?}"
         );
     }
@@ -251,7 +251,7 @@ fn claims_and_noise_harm_nobody_else_and_cost_little() {
     let mut held: Vec<TcpStream> = (0..1024).map(|_| silent()).collect();
     until("a connection too many is closed", || {
         let mut stream = silent();
-        stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
         let told = stream.read(&mut [0]);
         held.push(stream);
         told.map_or_else(|error| error.kind() == ErrorKind::ConnectionReset, |read| read == 0)

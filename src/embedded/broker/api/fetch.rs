@@ -1,7 +1,5 @@
 //! Fetch: what is there at once, else wait until something is, or until the client's patience ends.
 
-use crate::embedded::broker::log::batch::Batch;
-use crate::embedded::broker::log::producers::Aborted;
 use crate::embedded::broker::log::segment::Slice;
 use crate::embedded::broker::node::Node;
 use crate::embedded::broker::partition::Partition;
@@ -96,8 +94,7 @@ fn read(
     if asked.current_leader_epoch > 0 {
         return Err(ResponseError::UnknownLeaderEpoch);
     }
-    // The file and the list of aborted transactions must be of one moment: compaction changes both.
-    let (slice, answer, to, aborted) = {
+    let (slice, answer, to) = {
         let log = partition.log();
         let slice: Slice = log.locate(asked.fetch_offset).ok_or(ResponseError::OffsetOutOfRange)?;
         let answer = PartitionData::default()
@@ -105,9 +102,7 @@ fn read(
             .with_high_watermark(log.end())
             .with_last_stable_offset(log.stable_end())
             .with_log_start_offset(log.start());
-        let to = if committed { log.stable_end() } else { log.end() };
-        let aborted = committed.then(|| log.producers().aborted_between(asked.fetch_offset, to).cloned().collect());
-        (slice, answer, to, aborted)
+        (slice, answer, if committed { log.stable_end() } else { log.end() })
     };
     let records = match max {
         Some(max) if asked.fetch_offset < to => slice
@@ -115,22 +110,18 @@ fn read(
             .map_err(|_| ResponseError::KafkaStorageError)?,
         _ => Bytes::new(),
     };
-    let aborted = aborted.map(|aborted| listed(aborted, &records));
+    let aborted = if committed { Some(aborted(partition, asked.fetch_offset, &records)) } else { None };
     Ok(answer.with_records(Some(records)).with_aborted_transactions(aborted))
 }
 
-/// The aborted transactions that these records belong to.
-fn listed(aborted: Vec<Aborted>, records: &[u8]) -> Vec<AbortedTransaction> {
-    let mut end = i64::MIN;
-    let mut rest = records;
-    while let Some(batch) = Batch::parse(rest) {
-        end = batch.last_offset();
-        rest = rest.get(batch.size..).unwrap_or_default();
+fn aborted(partition: &Partition, from: i64, records: &Bytes) -> Vec<AbortedTransaction> {
+    if records.is_empty() {
+        return Vec::new();
     }
-    let among = aborted.into_iter().filter(|aborted| aborted.first <= end);
-    let listed = among.map(|aborted| {
-        let answer = AbortedTransaction::default().with_producer_id(ProducerId(aborted.producer_id));
-        answer.with_first_offset(aborted.first)
+    let log = partition.log();
+    let aborted = log.producers().aborted_between(from, log.stable_end());
+    let listed = aborted.map(|aborted| {
+        AbortedTransaction::default().with_producer_id(ProducerId(aborted.producer_id)).with_first_offset(aborted.first)
     });
     listed.collect()
 }

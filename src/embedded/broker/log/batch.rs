@@ -188,14 +188,14 @@ pub mod tests {
     pub type Plain<'a> = (Option<&'a str>, Option<&'a str>, i64);
 
     pub fn records(producer: (i64, i16, i32), transactional: bool, plain: &[Plain<'_>]) -> Vec<u8> {
-        packed(producer, transactional, plain, Compression::None)
+        encoded(producer, transactional, plain, Compression::None)
     }
 
     pub fn compressed(plain: &[Plain<'_>], compression: Compression) -> Vec<u8> {
-        packed((-1, -1, -1), false, plain, compression)
+        encoded((-1, -1, -1), false, plain, compression)
     }
 
-    pub fn packed(
+    fn encoded(
         producer: (i64, i16, i32),
         transactional: bool,
         plain: &[Plain<'_>],

@@ -7,12 +7,10 @@
 //! Not here: who waits for new records (`partition.rs`), when retention and compaction run (`housekeeping.rs`).
 
 pub mod batch;
-pub mod compaction;
 mod lookup;
 pub mod producers;
 mod records;
 mod recovery;
-mod retention;
 pub mod segment;
 
 use super::settings::Settings;
@@ -43,8 +41,6 @@ pub struct Log {
     start: i64,
     next: i64,
     producers: Producers,
-    /// Everything before was compacted since the start of the broker.
-    compacted_to: i64,
     /// Force every batch to disk before it counts.
     sync: bool,
     /// Files with writes that were not yet forced to disk.
@@ -98,7 +94,7 @@ impl Log {
         }
         if settings.compacted {
             // A compacted topic cannot keep records without a key.
-            let keyless = records::find(&batch, records, |record| record.key.is_none());
+            let keyless = records::find(&batch, records, |record| !record.has_key);
             if keyless.map_err(|_| ResponseError::CorruptMessage)?.is_some() {
                 return Err(ResponseError::InvalidRecord.into());
             }
@@ -109,7 +105,7 @@ impl Log {
             batch::set_broker_time(&mut bytes, now);
         }
         let batch = self.write(&mut bytes, settings, now)?;
-        self.producers.appended(&batch, now);
+        self.producers.appended(&batch);
         Ok(Placed { base_offset: batch.base_offset, broker_time })
     }
 
@@ -123,7 +119,7 @@ impl Log {
     ) -> Result<(), ResponseError> {
         let mut bytes = batch::marker(producer.0, producer.1, commit, now);
         let batch = self.write(&mut bytes, settings, now)?;
-        self.producers.ended(&batch, commit, now);
+        self.producers.ended(&batch, commit);
         Ok(())
     }
 

@@ -29,8 +29,7 @@ struct Producer {
     admitted: bool,
     /// The epoch was raised here, so the sequence must begin at 0. (A producer that was forgotten goes on where it is.)
     raised: bool,
-    #[serde(alias = "last_timestamp")]
-    last_seen: i64,
+    last_timestamp: i64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,12 +87,12 @@ impl Producers {
     }
 
     /// Remembers an appended data batch.
-    pub fn appended(&mut self, batch: &Batch, now: i64) {
+    pub fn appended(&mut self, batch: &Batch) {
         if batch.producer_id == NO_PRODUCER {
             return;
         }
         let producer = self.at_epoch(batch.producer_id, batch.producer_epoch);
-        producer.last_seen = now;
+        producer.last_timestamp = batch.max_timestamp;
         if producer.seen.len() == REMEMBERED {
             producer.seen.pop_front();
         }
@@ -108,10 +107,10 @@ impl Producers {
     }
 
     /// Remembers an appended control batch.
-    pub fn ended(&mut self, batch: &Batch, commit: bool, now: i64) {
+    pub fn ended(&mut self, batch: &Batch, commit: bool) {
         let producer = self.at_epoch(batch.producer_id, batch.producer_epoch);
         producer.admitted = false;
-        producer.last_seen = now;
+        producer.last_timestamp = batch.max_timestamp;
         if let Some(first) = producer.open.take()
             && !commit
         {
@@ -123,7 +122,7 @@ impl Producers {
     pub fn admit(&mut self, producer_id: i64, epoch: i16, now: i64) {
         let producer = self.at_epoch(producer_id, epoch);
         producer.admitted = true;
-        producer.last_seen = now;
+        producer.last_timestamp = now;
     }
 
     /// After a restart only the coordinator knows which transactions are running.
@@ -138,7 +137,7 @@ impl Producers {
             open: None,
             admitted: false,
             raised: false,
-            last_seen: 0,
+            last_timestamp: 0,
         });
         if producer.epoch != epoch {
             producer.epoch = epoch;
@@ -163,22 +162,19 @@ impl Producers {
         self.aborted[start..].iter().filter(move |aborted| aborted.first < to)
     }
 
+    #[cfg(test)]
     /// Whether an aborted transaction of this producer covers `offset`.
     pub fn is_aborted(&self, producer_id: i64, offset: i64) -> bool {
         self.aborted_between(offset, offset + 1).any(|aborted| aborted.producer_id == producer_id)
     }
 
-    /// Compaction has removed the aborted records before `end` together with their markers: to go on listing them would
-    /// make a reader skip what the same producer committed later.
-    pub fn drop_aborted_before(&mut self, end: i64) {
-        self.aborted.retain(|aborted| aborted.last >= end);
-    }
-
+    #[cfg(test)]
     /// Forgets aborted transactions before the log's start, and producers silent since `idle_since`.
     pub fn forget(&mut self, log_start: i64, idle_since: i64) {
         self.aborted.retain(|aborted| aborted.last >= log_start);
-        self.known
-            .retain(|_, producer| producer.open.is_some() || producer.admitted || producer.last_seen >= idle_since);
+        self.known.retain(|_, producer| {
+            producer.open.is_some() || producer.admitted || producer.last_timestamp >= idle_since
+        });
     }
 }
 
@@ -209,7 +205,7 @@ mod tests {
         for at in 0..6 {
             let next = batch(1, 0, at * 10, 10, i64::from(at) * 10);
             assert_eq!(producers.judge(&next), Verdict::Append);
-            producers.appended(&next, 0);
+            producers.appended(&next);
         }
         assert_eq!(producers.judge(&batch(1, 0, 10, 10, 0)), Verdict::Duplicate(10));
         assert_eq!(producers.judge(&batch(1, 0, 50, 10, 0)), Verdict::Duplicate(50));
@@ -223,7 +219,7 @@ mod tests {
     #[test]
     fn an_old_epoch_is_refused_and_a_new_one_starts_at_zero() {
         let mut producers = Producers::default();
-        producers.appended(&batch(1, 3, 0, 5, 0), 0);
+        producers.appended(&batch(1, 3, 0, 5, 0));
         assert_eq!(producers.judge(&batch(1, 2, 5, 1, 0)), Verdict::Refuse(ResponseError::InvalidProducerEpoch));
         assert_eq!(producers.judge(&batch(1, 4, 5, 1, 0)), Verdict::Refuse(ResponseError::OutOfOrderSequenceNumber));
         assert_eq!(producers.judge(&batch(1, 4, 0, 1, 0)), Verdict::Append);
@@ -232,7 +228,7 @@ mod tests {
     #[test]
     fn a_forgotten_producer_goes_on_with_its_own_sequence() {
         let mut producers = Producers::default();
-        producers.appended(&batch(1, 0, 0, 5, 0), 0);
+        producers.appended(&batch(1, 0, 0, 5, 0));
         producers.forget(0, 1);
         producers.admit(1, 0, 2);
         assert_eq!(producers.judge(&transactional(batch(1, 0, 5, 5, 5))), Verdict::Append);
@@ -241,7 +237,7 @@ mod tests {
     #[test]
     fn sequences_wrap_to_zero() {
         let mut producers = Producers::default();
-        producers.appended(&batch(1, 0, i32::MAX, 1, 0), 0);
+        producers.appended(&batch(1, 0, i32::MAX, 1, 0));
         assert_eq!(producers.judge(&batch(1, 0, 0, 1, 1)), Verdict::Append);
     }
 
@@ -252,20 +248,20 @@ mod tests {
         assert_eq!(producers.judge(&data), Verdict::NotAdmitted);
         producers.admit(1, 0, 0);
         assert_eq!(producers.judge(&data), Verdict::Append);
-        producers.appended(&data, 0);
-        producers.ended(&batch(1, 0, -1, 1, 5), true, 0);
+        producers.appended(&data);
+        producers.ended(&batch(1, 0, -1, 1, 5), true);
         assert_eq!(producers.judge(&transactional(batch(1, 0, 5, 5, 6))), Verdict::NotAdmitted);
     }
 
     #[test]
     fn open_and_aborted_transactions_are_found_by_offset() {
         let mut producers = Producers::default();
-        producers.appended(&transactional(batch(1, 0, 0, 5, 0)), 0);
-        producers.appended(&transactional(batch(2, 0, 0, 5, 5)), 0);
+        producers.appended(&transactional(batch(1, 0, 0, 5, 0)));
+        producers.appended(&transactional(batch(2, 0, 0, 5, 5)));
         assert_eq!(producers.first_open(), Some(0));
-        producers.ended(&batch(1, 0, -1, 1, 10), false, 0);
+        producers.ended(&batch(1, 0, -1, 1, 10), false);
         assert_eq!(producers.first_open(), Some(5));
-        producers.ended(&batch(2, 0, -1, 1, 11), true, 0);
+        producers.ended(&batch(2, 0, -1, 1, 11), true);
         assert_eq!(producers.first_open(), None);
         let aborted: Vec<_> = producers.aborted_between(3, 8).map(|aborted| aborted.producer_id).collect();
         assert_eq!(aborted, [1]);
@@ -276,8 +272,8 @@ mod tests {
     #[test]
     fn a_marker_with_a_newer_epoch_fences_the_old_one() {
         let mut producers = Producers::default();
-        producers.appended(&transactional(batch(1, 0, 0, 5, 0)), 0);
-        producers.ended(&batch(1, 1, -1, 1, 5), false, 0);
+        producers.appended(&transactional(batch(1, 0, 0, 5, 0)));
+        producers.ended(&batch(1, 1, -1, 1, 5), false);
         assert_eq!(producers.judge(&batch(1, 0, 5, 1, 6)), Verdict::Refuse(ResponseError::InvalidProducerEpoch));
         assert!(producers.is_aborted(1, 0));
     }

@@ -8,7 +8,6 @@ use super::batch::{self, Batch};
 use super::producers::Producers;
 use super::segment::{Segment, Slice};
 use super::{Error, Log};
-use crate::embedded::broker::node::now;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -42,7 +41,6 @@ impl Log {
             start: segments.first().map_or(start, |first| first.base.max(start)),
             next: segments.first().map_or(start, |first| first.base),
             producers: Producers::default(),
-            compacted_to: 0,
             sync,
             unsynced: Vec::new(),
         };
@@ -68,10 +66,6 @@ impl Log {
 
     fn replay(&mut self, mut segment: Segment, last: bool, replay_from: i64) -> Result<(), Replay> {
         let length = segment.file.metadata().map_err(Replay::Io)?.len();
-        if segment.base < self.next {
-            // Its records are in the segment before: a compaction that was cut short did not remove it.
-            return segment.remove().map_err(Replay::Io);
-        }
         let all = Slice { file: segment.file.clone(), position: 0, end: length };
         self.next = self.next.max(segment.base);
         let (valid, damage) = all
@@ -100,9 +94,9 @@ impl Log {
 
     fn remember(&mut self, batch: &Batch, bytes: &[u8]) {
         if !batch.is_control() {
-            self.producers.appended(batch, now());
+            self.producers.appended(batch);
         } else if let Some(commit) = batch::marker_commits(bytes) {
-            self.producers.ended(batch, commit, now());
+            self.producers.ended(batch, commit);
         }
     }
 

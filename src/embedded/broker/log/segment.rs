@@ -105,6 +105,7 @@ impl Segment {
         self.slice_from(after)
     }
 
+    #[cfg(test)]
     pub fn whole(&self) -> Slice {
         Slice { file: self.file.clone(), position: 0, end: self.size }
     }
