@@ -5,10 +5,11 @@
 //!  deploy ────► remembered; open incidents ranked anew ─► incident, SuspectsChanged, if the ranking is another
 //! ```
 //!
-//! *Remembers* recent deploys, and of each incident when it began and the last snapshot told. *Forgets* a deploy after twice
-//! the window, unless an open incident may be its doing; a resolved incident after a day; an open one that nobody tells of any
-//! more after a week. *Never* mentions anybody by itself, never tells a lower version than before, and never counts what began
-//! after an incident among its causes. How points are given: `suspects/rank.rs`.
+//! *Remembers* recent deploys, and of each incident when it began, when it reopened, and the last snapshot told. *Forgets* a
+//! deploy after twice the window, unless a remembered incident may be its doing; a resolved incident, which may reopen, after a
+//! day; an open one that nobody tells of any more after a week. *Never* mentions anybody by itself, never tells a lower version
+//! than before, and never counts what began after an incident among its causes: a reopening moves no beginning, and what came
+//! before it is told as that. How points are given: `suspects/rank.rs`.
 
 mod rank;
 
@@ -114,6 +115,8 @@ pub struct KnownDeploy {
 pub struct KnownIncident {
     told_version: i32,
     onset_at_ms: i64,
+    #[serde(default)]
+    reopened_at_ms: Option<i64>,
     snapshot: Incident,
 }
 
@@ -180,18 +183,21 @@ impl Operator for Suspects {
     }
 
     fn deadline(&self, state: &State) -> Option<EventTime> {
-        let deploys = state.deploys.iter().filter(|deploy| !self.is_needed(deploy, state));
+        let deploys = state.deploys.iter().filter(|deploy| !self.is_needed(deploy, state.incidents.iter()));
         let deploys = deploys.map(|deploy| self.forgets_deploy_at(deploy));
         deploys.chain(state.incidents.iter().map(KnownIncident::forgotten_at)).min()
     }
 
     fn due(&self, state: &State, at: EventTime) -> Vec<Event> {
-        let deploys = state.deploys.iter();
-        let deploys = deploys.filter(|known| !self.is_needed(known, state) && self.forgets_deploy_at(known) <= at);
-        let incidents = state.incidents.iter().filter(|known| known.forgotten_at() <= at);
+        let (gone, kept): (Vec<_>, Vec<_>) = state.incidents.iter().partition(|known| known.forgotten_at() <= at);
+        // What only these needed goes with them: its own time is over already, and a deadline never goes back.
+        let deploys = state
+            .deploys
+            .iter()
+            .filter(|deploy| self.forgets_deploy_at(deploy) <= at && !self.is_needed(deploy, kept.iter().copied()));
         vec![Event::Forgot {
             deploys: deploys.map(|known| (known.source.clone(), known.id.clone())).collect(),
-            incidents: incidents.map(|known| known.snapshot.id.clone()).collect(),
+            incidents: gone.iter().map(|known| known.snapshot.id.clone()).collect(),
         }]
     }
 
@@ -210,15 +216,20 @@ impl Suspects {
         if before.is_some_and(|before| incident.version <= before.told_version) {
             return None;
         }
-        let anew = incident.change == IncidentChange::Reopened;
-        let onset_at_ms = match before {
-            Some(before) if !anew => before.onset_at_ms,
-            _ => onset_of(incident, anew),
+        let onset_at_ms = before.map_or_else(|| onset_of(incident), |before| before.onset_at_ms);
+        let reopened_at_ms = match incident.change {
+            IncidentChange::Reopened => Some(reopening_of(incident)),
+            _ => before.and_then(|before| before.reopened_at_ms),
         };
         let version = before.map_or(0, |before| before.snapshot.version).saturating_add(1).max(incident.version);
-        let suspects = self.suspects(state, incident, onset_at_ms, &state.deploys);
-        let snapshot = Incident { version, suspects, ..incident.clone() };
-        let known = Box::new(KnownIncident { told_version: incident.version, onset_at_ms, snapshot });
+        let mut known = KnownIncident {
+            told_version: incident.version,
+            onset_at_ms,
+            reopened_at_ms,
+            snapshot: Incident { version, ..incident.clone() },
+        };
+        known.snapshot.suspects = self.suspects(state, &known, &state.deploys);
+        let known = Box::new(known);
         Some(Event::Told { known, incidents_max: self.incidents_max })
     }
 
@@ -231,7 +242,7 @@ impl Suspects {
             return Vec::new();
         }
         let told = state.incidents.iter().filter(|known| known.is_open()).filter_map(|known| {
-            let suspects = self.suspects(state, &known.snapshot, known.onset_at_ms, &deploys);
+            let suspects = self.suspects(state, known, &deploys);
             (suspects != known.snapshot.suspects).then(|| {
                 let snapshot = Incident {
                     version: known.snapshot.version.saturating_add(1),
@@ -248,14 +259,15 @@ impl Suspects {
         std::iter::once(Event::Remembered { deploy, deploys_max }).chain(told).collect()
     }
 
-    fn suspects(&self, state: &State, incident: &Incident, onset_at_ms: i64, deploys: &[KnownDeploy]) -> Vec<Suspect> {
-        let question = Question { environment: incident.environment.as_deref(), onset_at_ms };
-        self.rank(question, Evidence { deploys, incidents: &state.incidents })
+    fn suspects(&self, state: &State, known: &KnownIncident, deploys: &[KnownDeploy]) -> Vec<Suspect> {
+        self.rank(known.question(), Evidence { deploys, incidents: &state.incidents })
     }
 
-    /// An open incident may be its doing, however long that lasts.
-    fn is_needed(&self, deploy: &KnownDeploy, state: &State) -> bool {
-        state.incidents.iter().any(|known| known.is_open() && self.may_have_caused(deploy, known.onset_at_ms))
+    /// An incident may be its doing, however long that lasts or however late it reopens.
+    fn is_needed<'a>(&self, deploy: &KnownDeploy, incidents: impl Iterator<Item = &'a KnownIncident>) -> bool {
+        incidents.map(KnownIncident::question).any(|question| {
+            self.may_have_caused(deploy, question.onset_at_ms) || self.preceded_reopening(deploy, question)
+        })
     }
 
     /// Twice the window, for an incident is told some time after it began.
@@ -265,6 +277,11 @@ impl Suspects {
 }
 
 impl KnownIncident {
+    fn question(&self) -> Question<'_> {
+        let environment = self.snapshot.environment.as_deref();
+        Question { environment, onset_at_ms: self.onset_at_ms, reopened_at_ms: self.reopened_at_ms }
+    }
+
     fn is_open(&self) -> bool {
         self.snapshot.state == IncidentState::Open
     }
@@ -339,10 +356,16 @@ fn remember(deploys: &mut Vec<KnownDeploy>, deploy: &KnownDeploy, deploys_max: u
     }
 }
 
-/// When it began: the first start among its alerts. After a reopening only what fires now counts.
-fn onset_of(incident: &Incident, reopened: bool) -> i64 {
-    let told = if reopened { incident.changed_at_ms } else { incident.opened_at_ms };
-    let firing = incident.alerts.iter().filter(|alert| !reopened || alert.ends_at_ms.is_none());
+/// When it began: the first start among its alerts.
+fn onset_of(incident: &Incident) -> i64 {
+    let told = incident.opened_at_ms;
+    incident.alerts.iter().map(|alert| alert.starts_at_ms).chain([told]).min().unwrap_or(told)
+}
+
+/// When it came back: the first start among the alerts that fire now.
+fn reopening_of(incident: &Incident) -> i64 {
+    let told = incident.changed_at_ms;
+    let firing = incident.alerts.iter().filter(|alert| alert.ends_at_ms.is_none());
     firing.map(|alert| alert.starts_at_ms).chain([told]).min().unwrap_or(told)
 }
 

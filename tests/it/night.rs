@@ -238,6 +238,11 @@ fn the_bad_deploy_is_the_top_suspect_and_the_false_one_ranks_below() {
     let top = &after_rollback.expect("it resolved before it came back").suspects[0];
     assert_eq!(top.score, 74 + 15);
     assert!(top.reasons.contains(&"rolled back 21 min after it began (+15)".to_owned()), "{:?}", top.reasons);
+    let back = storm.iter().find(|one| one.change == IncidentChange::Reopened).expect("it came back");
+    assert_eq!(&back.suspects[0], top, "a reopening moves no beginning");
+    let rollback = back.suspects.iter().find(|one| one.deploy_id == "run-7330").expect("told, but not on top");
+    // 20 - 20 + 15 for the environment.
+    assert!(rollback.score == 15 && rollback.reasons[0].starts_with("after it began, "), "{rollback:?}");
 }
 
 #[test]

@@ -11,7 +11,9 @@
 //! | -10 | the service stayed healthy for a while after it |
 //! | -20 | it is a rollback itself |
 //!
-//! The score is their sum within 0 to 100. What began after the incident is no cause.
+//! | +20 | it came after the incident began, but before that reopened: nothing of the times above counts then |
+//!
+//! The score is their sum within 0 to 100. What began after the incident is no cause, but may be why it came back.
 
 use super::{KnownDeploy, KnownIncident, Suspects};
 use crate::event::words::span;
@@ -22,6 +24,8 @@ use crate::event::{DeployKind, DeployOutcome, Suspect};
 pub struct Question<'a> {
     pub environment: Option<&'a str>,
     pub onset_at_ms: i64,
+    /// When it came back last, if it did.
+    pub reopened_at_ms: Option<i64>,
 }
 
 /// Deploys and incidents of one service, as evidence.
@@ -38,14 +42,22 @@ impl Suspects {
         deploy.starts_at_ms <= onset_at_ms && deploy.effective_at_ms() >= onset_at_ms.saturating_sub(window)
     }
 
+    /// Whether a deploy came after the beginning, and not long before a reopening.
+    pub(super) fn preceded_reopening(&self, deploy: &KnownDeploy, question: Question<'_>) -> bool {
+        let reopened = question.reopened_at_ms;
+        deploy.starts_at_ms > question.onset_at_ms && reopened.is_some_and(|at| self.may_have_caused(deploy, at))
+    }
+
     /// The best first.
     pub(super) fn rank(&self, question: Question<'_>, evidence: Evidence<'_>) -> Vec<Suspect> {
         let mut candidates: Vec<_> =
             evidence.deploys.iter().filter(|deploy| self.may_have_caused(deploy, question.onset_at_ms)).collect();
         candidates.sort_by(|a, b| order(a).cmp(&order(b)));
-        let mut ranked: Vec<_> = candidates
-            .iter()
-            .map(|deploy| suspect(deploy, &self.points(&candidates, deploy, question, evidence)))
+        let causes =
+            candidates.iter().map(|deploy| suspect(deploy, &self.points(&candidates, deploy, question, evidence)));
+        let later = evidence.deploys.iter().filter(|deploy| self.preceded_reopening(deploy, question));
+        let mut ranked: Vec<_> = causes
+            .chain(later.map(|deploy| suspect(deploy, &points_before_reopening(deploy, question))))
             .filter(|suspect| suspect.score >= self.score_min)
             .collect();
         ranked.sort_by(|a, b| {
@@ -65,17 +77,11 @@ impl Suspects {
     ) -> Vec<(i32, String)> {
         let onset = question.onset_at_ms;
         let mut points = vec![self.timing(deploy, onset)];
-        if deploy.outcome == DeployOutcome::Failed {
-            points.push((20, "it failed".to_owned()));
-        }
+        points.extend(failed(deploy));
         if let Some(rollback) = rolled_back(deploy, onset, evidence.deploys) {
             points.push((15, format!("rolled back {} after it began", span(rollback.saturating_sub(onset)))));
         }
-        match (deploy.environment.as_deref(), question.environment) {
-            (Some(one), Some(other)) if one == other => points.push((15, format!("same environment ({one})"))),
-            (Some(one), Some(other)) => points.push((-40, format!("it went to {one}, the alerts are in {other}"))),
-            _ => {}
-        }
+        points.extend(place(deploy, question));
         // What went to another environment says nothing about health in this one.
         let peers = candidates.iter().copied().filter(|other| other.environment == deploy.environment);
         let (before, after): (Vec<_>, Vec<_>) = peers.partition(|other| precedes(other, deploy));
@@ -91,9 +97,7 @@ impl Suspects {
             }
             _ => {}
         }
-        if deploy.kind == DeployKind::Rollback {
-            points.push((-20, "it is a rollback, rarely the cause".to_owned()));
-        }
+        points.extend(rollback(deploy));
         points
     }
 
@@ -114,7 +118,7 @@ impl Suspects {
     fn healthy_between(&self, one: &KnownDeploy, next: &KnownDeploy, evidence: Evidence<'_>) -> bool {
         let (from, to) = (one.effective_at_ms(), next.starts_at_ms);
         let troubled = |incident: &KnownIncident| {
-            // A reopened one was troubled before, too.
+            // What an older version remembers of a reopened one is when it came back; it was troubled before, too.
             let began = incident.onset_at_ms.min(incident.snapshot.opened_at_ms) <= to;
             let over = incident.snapshot.resolved_at_ms.is_some_and(|resolved| resolved < from);
             let elsewhere = match (&incident.snapshot.environment, &one.environment) {
@@ -126,6 +130,33 @@ impl Suspects {
         to.saturating_sub(from) >= i64::from(self.healthy_after_secs) * 1_000
             && !evidence.incidents.iter().any(troubled)
     }
+}
+
+/// Of a deploy between the beginning and the reopening, which cannot be why it began.
+fn points_before_reopening(deploy: &KnownDeploy, question: Question<'_>) -> Vec<(i32, String)> {
+    let reopened = question.reopened_at_ms.unwrap_or(question.onset_at_ms);
+    let when = match deploy.ends_at_ms {
+        Some(end) if end <= reopened => format!("{} before it reopened", span(reopened.saturating_sub(end))),
+        _ => "still running when it reopened".to_owned(),
+    };
+    let after = (20, format!("after it began, {when}"));
+    [Some(after), failed(deploy), place(deploy, question), rollback(deploy)].into_iter().flatten().collect()
+}
+
+fn failed(deploy: &KnownDeploy) -> Option<(i32, String)> {
+    (deploy.outcome == DeployOutcome::Failed).then(|| (20, "it failed".to_owned()))
+}
+
+fn place(deploy: &KnownDeploy, question: Question<'_>) -> Option<(i32, String)> {
+    match (deploy.environment.as_deref(), question.environment) {
+        (Some(one), Some(other)) if one == other => Some((15, format!("same environment ({one})"))),
+        (Some(one), Some(other)) => Some((-40, format!("it went to {one}, the alerts are in {other}"))),
+        _ => None,
+    }
+}
+
+fn rollback(deploy: &KnownDeploy) -> Option<(i32, String)> {
+    (deploy.kind == DeployKind::Rollback).then(|| (-20, "it is a rollback, rarely the cause".to_owned()))
 }
 
 /// In the order of candidates.

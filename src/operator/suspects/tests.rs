@@ -109,19 +109,103 @@ fn a_rollback_itself_is_a_weak_suspect_and_a_troubled_time_is_no_healthy_one() {
 }
 
 #[test]
-fn a_reopened_incident_looks_at_what_happened_before_it_reopened() {
+fn a_reopening_keeps_the_first_onset_and_a_rollback_before_it_ranks_below_what_began_it() {
+    check(
+        "0:00 deploy v2 env=production
+         2:00 incident i1 v=1 change=opened env=production onset=1:00
+         10:00 deploy v1-again kind=rollback env=production
+         15:00 incident i1 v=2 change=resolved env=production onset=1:00
+         20:00 incident i1 v=3 change=reopened env=production onset=20:00 opened=2:00
+         21:00 incident i1 v=4 change=escalated env=production onset=20:00 opened=2:00",
+        // v2: 55·20/21 = 52, +15, +10; rolled back nine minutes after the onset: +15. The rollback: +20, +15, -20.
+        expect![[r#"
+            2:00 i1 v1 Opened Nobody
+                77 v2: finished 1 min before it began (+52), same environment (production) (+15), first change after a healthy time (+10)
+            10:00 i1 v2 SuspectsChanged Nobody
+                92 v2: finished 1 min before it began (+52), rolled back 9 min after it began (+15), same environment (production) (+15), first change after a healthy time (+10)
+            15:00 i1 v3 Resolved Nobody
+                92 v2: finished 1 min before it began (+52), rolled back 9 min after it began (+15), same environment (production) (+15), first change after a healthy time (+10)
+            20:00 i1 v4 Reopened Nobody
+                92 v2: finished 1 min before it began (+52), rolled back 9 min after it began (+15), same environment (production) (+15), first change after a healthy time (+10)
+                15 v1-again: after it began, 10 min before it reopened (+20), it is a rollback, rarely the cause (-20), same environment (production) (+15)
+            21:00 i1 v5 Escalated Nobody
+                92 v2: finished 1 min before it began (+52), rolled back 9 min after it began (+15), same environment (production) (+15), first change after a healthy time (+10)
+                15 v1-again: after it began, 10 min before it reopened (+20), it is a rollback, rarely the cause (-20), same environment (production) (+15)
+        "#]],
+    );
+}
+
+#[test]
+fn what_came_between_the_onset_and_the_last_reopening_is_told_as_that() {
     check(
         "2:00 incident i1 v=1 change=opened onset=1:00
          8:00 incident i1 v=2 change=resolved onset=1:00
          19:00 deploy v2
-         20:00 incident i1 v=3 change=reopened onset=20:00 opened=2:00",
+         20:00 incident i1 v=3 change=reopened onset=20:00 opened=2:00
+         21:00 deploy v3 outcome=running started=20:30 finished=never
+         22:00 deploy v3 outcome=failed started=20:30 finished=21:30
+         23:00 incident i1 v=4 change=resolved onset=20:00 opened=2:00
+         24:00 incident i1 v=5 change=reopened onset=21:00 opened=2:00",
+        // v3 began after the first reopening, and ran still when the second one began: 20 + 20.
         expect![[r#"
             2:00 i1 v1 Opened Nobody
             8:00 i1 v2 Resolved Nobody
             20:00 i1 v3 Reopened Nobody
+                20 v2: after it began, 1 min before it reopened (+20)
+            23:00 i1 v4 Resolved Nobody
+                20 v2: after it began, 1 min before it reopened (+20)
+            24:00 i1 v5 Reopened Nobody
+                40 v3: after it began, still running when it reopened (+20), it failed (+20)
+                20 v2: after it began, 2 min before it reopened (+20)
+        "#]],
+    );
+}
+
+#[test]
+fn a_resolved_incident_keeps_the_deploy_that_began_it_until_it_cannot_reopen_any_more() {
+    // At 240:00 v2 would be forgotten, were it not for the incident. 55·20/21 = 52, +10.
+    check(
+        "0:00 deploy v2
+         2:00 incident i1 v=1 change=opened onset=1:00
+         5:00 incident i1 v=2 change=resolved onset=1:00
+         300:00 incident i1 v=3 change=reopened onset=300:00 opened=2:00",
+        expect![[r#"
+            2:00 i1 v1 Opened Nobody
+                62 v2: finished 1 min before it began (+52), first change after a healthy time (+10)
+            5:00 i1 v2 Resolved Nobody
+                62 v2: finished 1 min before it began (+52), first change after a healthy time (+10)
+            300:00 i1 v3 Reopened Nobody
                 62 v2: finished 1 min before it began (+52), first change after a healthy time (+10)
         "#]],
     );
+}
+
+#[test]
+fn an_incident_that_was_forgotten_and_reopens_began_when_it_says_it_was_opened() {
+    check(
+        "1:00 deploy v1
+         19:00 deploy v2
+         20:00 incident i1 v=3 change=reopened onset=20:00 opened=2:00",
+        expect![[r#"
+            20:00 i1 v3 Reopened Nobody
+                62 v1: finished 1 min before it began (+52), first change after a healthy time (+10)
+                20 v2: after it began, 1 min before it reopened (+20)
+        "#]],
+    );
+}
+
+/// As the version before remembered it, without the field.
+#[test]
+fn a_state_from_before_reads_as_one_that_did_not_reopen() {
+    let run = script::run(&Suspects::default(), "2:00 incident i1 v=1 change=opened onset=1:00");
+    let mut json = serde_json::to_value(run.states.values().next().unwrap()).unwrap();
+    let removed = json["incidents"][0].as_object_mut().unwrap().remove("reopened_at_ms");
+    assert_eq!(removed, Some(serde_json::Value::Null));
+    let read: State = serde_json::from_value(json).unwrap();
+    assert_eq!(read.incidents[0].reopened_at_ms, None);
+    let schema: serde_json::Value = serde_json::from_str(Suspects::STATE_SCHEMA).unwrap();
+    let field = &schema["fields"][1]["type"]["items"]["fields"][2];
+    assert_eq!((&field["name"], &field["default"]), (&"reopened_at_ms".into(), &serde_json::Value::Null));
 }
 
 #[test]
@@ -167,7 +251,7 @@ fn the_defaults_of_the_state_are_its_schemas_and_its_snapshot_has_the_fields_of_
     script::defaults_agree::<Suspects>();
     let state: serde_json::Value = serde_json::from_str(Suspects::STATE_SCHEMA).unwrap();
     let fact: serde_json::Value = serde_json::from_str(FactKind::Incident.schema_json()).unwrap();
-    assert_eq!(state["fields"][1]["type"]["items"]["fields"][2]["type"]["fields"], fact["fields"]);
+    assert_eq!(state["fields"][1]["type"]["items"]["fields"][3]["type"]["fields"], fact["fields"]);
 }
 
 fn any_script() -> impl Strategy<Value = String> {

@@ -3,7 +3,7 @@
 //! *Proves*, however batches were cut and whoever processed them: every revision of an incident is there once, in order, in one
 //! partition; no incident holds an alert or a suspect that nobody told; every alert that fired is in an incident of its group;
 //! an incident whose alerts all ended long enough ago is resolved, one with an alert that fires is open; an incident that is its
-//! group's only one holds as many alerts as were told; a deploy just before an open incident is among its suspects; and every
+//! group's only one holds as many alerts as were told; a deploy just before an open incident began, for the first time if it reopened, is among its suspects; and every
 //! record that cannot be a fact has exactly one dead letter, no other has any.
 //!
 //! *Cannot prove* what depends on how records met: levels and mentions, counts of repetitions and flaps, scores, when a snapshot
@@ -37,6 +37,8 @@ struct Last {
     place: TopicPartition,
     offset: Offset,
     whole: bool,
+    /// As its first snapshot has it: the first start among its alerts, or when it was opened.
+    onset_at_ms: i64,
     /// Every fingerprint that it ever showed.
     shown: BTreeSet<String>,
     omitted: bool,
@@ -129,6 +131,11 @@ fn read_incidents(
             }
             let entry = incidents.entry(incident.id.clone()).or_insert_with(|| Last {
                 whole: incident.version == 1,
+                onset_at_ms: incident
+                    .alerts
+                    .iter()
+                    .map(|alert| alert.starts_at_ms)
+                    .fold(incident.opened_at_ms, i64::min),
                 incident: incident.clone(),
                 place: place.clone(),
                 offset: record.offset,

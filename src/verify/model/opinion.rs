@@ -9,6 +9,9 @@ use super::inputs::{Inputs, Settings, Told};
 use crate::event::{AlertStatus, IncidentState};
 use crate::record::{EventTime, Partition, Topic, TopicPartition};
 
+/// A resolved incident is remembered for a day.
+const REMEMBERED_SECS: u32 = 86_400;
+
 /// What is to be said of the last snapshots.
 pub struct Opinion<'a> {
     pub site: &'a Site,
@@ -21,7 +24,12 @@ impl Opinion<'_> {
     pub fn check(&self, topic: &Topic, incidents: &BTreeMap<String, Last>, report: &mut Report) {
         let mut found = Vec::new();
         for last in incidents.values() {
-            let said = [self.invented(last), self.ended(last), self.alert_count(last, incidents), self.suspected(last)];
+            let said = [
+                self.invented(last),
+                self.ended(last),
+                self.alert_count(last, incidents),
+                self.suspected(last, incidents),
+            ];
             found.extend(said.into_iter().flatten().map(|told| ((last.place.clone(), Some(last.offset)), told)));
         }
         let nowhere = TopicPartition::new(topic, Partition(-1));
@@ -120,17 +128,26 @@ impl Opinion<'_> {
         (found != expected).then(|| (format!("{expected} alerts in {}", incident.id), found.to_string()))
     }
 
-    /// A deploy to the same environment that ended shortly before an open incident, and is not suspected.
-    fn suspected(&self, last: &Last) -> Option<(String, String)> {
+    /// A deploy to the same environment that ended shortly before an open incident began, and is not suspected. That it reopened
+    /// changes nothing, unless the incidents of its service were too many to remember, or it may have been forgotten meanwhile.
+    fn suspected(&self, last: &Last, all: &BTreeMap<String, Last>) -> Option<(String, String)> {
         let (incident, suspects) = (&last.incident, self.settings.suspects.as_ref()?);
         let deploys = self.inputs.deploys.get(&incident.service)?;
-        let onset = incident.alerts.iter().map(|alert| alert.starts_at_ms).chain([incident.opened_at_ms]).min()?;
+        let onset = last.onset_at_ms;
+        let of_service = all.values().filter(|other| other.incident.service == incident.service).count();
+        let forgotten = of_service > suspects.incidents_max as usize
+            || self.settings.incidents.reopen_within_secs >= REMEMBERED_SECS
+            || !last.whole;
         let window = i64::from(suspects.window_secs) * 1_000;
         let ids: BTreeSet<_> = deploys.iter().map(|deploy| &deploy.id).collect();
         let in_window =
             deploys.iter().filter(|deploy| deploy.ends_at_ms.is_none_or(|end| end >= onset - window)).count();
         let crowded = in_window > suspects.suspects_max as usize || ids.len() > suspects.deploys_max as usize;
-        if incident.state != IncidentState::Open || incident.reopened > 0 || crowded || ids.len() < deploys.len() {
+        if incident.state != IncidentState::Open
+            || incident.reopened > 0 && forgotten
+            || crowded
+            || ids.len() < deploys.len()
+        {
             return None;
         }
         // At half-value age a plain deploy still has more points than the most that are taken off it.
