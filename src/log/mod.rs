@@ -56,8 +56,9 @@ pub enum Error {
     /// It is not known whether the commit took place: the producer is to be replaced, then the committed offsets read.
     #[error("the outcome of the commit is unknown: {0}")]
     UnknownOutcome(String),
-    /// A newer producer with the same transactional id exists: this worker is a zombie and must stop.
-    #[error("fenced by a newer producer with the same transactional id: {0}")]
+    /// A newer producer with the same transactional id, or member with the same instance id, exists: this worker is a zombie and
+    /// must stop.
+    #[error("fenced by a newer one with the same id: {0}")]
     Fenced(String),
     /// The group's committed offset, or the changelog, points where the log no longer is.
     #[error("{partition}: offset {offset:?} is out of range: {mend}")]

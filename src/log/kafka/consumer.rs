@@ -218,7 +218,10 @@ impl Member {
         while let Some((error, reason)) = events.errors.pop_front() {
             tracing::debug!(%error, reason, "kafka consumer");
             if let KafkaError::Global(RDKafkaErrorCode::Fatal) = error {
-                return Err(Error::Fatal(format!("the group member failed for good: {reason}")));
+                let told = format!("the group member failed for good: {reason}");
+                let fenced =
+                    matches!(self.consumer.client().fatal_error(), Some((RDKafkaErrorCode::FencedInstanceId, _)));
+                return Err(if fenced { Error::Fenced(told) } else { Error::Fatal(told) });
             }
         }
         Ok(())
@@ -398,9 +401,8 @@ fn judge(error: &KafkaError, topic: &str, group: &str) -> Result<(), Error> {
         }
         Some(RDKafkaErrorCode::GroupAuthorizationFailed) => Err(denied("Read", &format!("group {group}"))),
         Some(RDKafkaErrorCode::TopicAuthorizationFailed) => Err(denied("Read", &format!("topic {topic}"))),
-        Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::FencedInstanceId) => {
-            Err(Error::Fatal(error.to_string()))
-        }
+        Some(RDKafkaErrorCode::Authentication) => Err(Error::Fatal(error.to_string())),
+        Some(RDKafkaErrorCode::FencedInstanceId) => Err(Error::Fenced(error.to_string())),
         Some(RDKafkaErrorCode::PollExceeded) => Ok(()), // followed by a loss of the assignment
         _ => {
             tracing::warn!(%error, "kafka consumer");

@@ -12,7 +12,7 @@ mod producer;
 mod reader;
 mod writer;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer;
@@ -41,8 +41,18 @@ pub struct Identity {
     pub instance_id: Option<String>,
 }
 
+/// A group that was away for longer than the session may take a static member that comes back for its own twin. So a member joins
+/// anew once in this time; a twin that lives fences it again at once, and the producer besides.
+const REJOINS_APART: Duration = Duration::from_secs(60);
+
 pub struct KafkaLog {
+    connection: Connection,
+    identity: Identity,
+    topics: Vec<Topic>,
     member: Member,
+    rejoined: Option<Instant>,
+    /// The member was replaced and has no partitions; not told yet.
+    lost: bool,
     transactions: Transactions,
     reader: KafkaReader,
 }
@@ -53,7 +63,20 @@ impl KafkaLog {
         let transactions = Transactions::new(connection, &identity.transactional_id)?;
         let reader = KafkaReader::new(connection, &identity.group)?;
         let member = Member::join(connection, &identity.group, topics, identity.instance_id.as_deref())?;
-        Ok(Self { member, transactions, reader })
+        let (connection, identity, topics) = (connection.clone(), identity.clone(), topics.to_vec());
+        Ok(Self { connection, identity, topics, member, rejoined: None, lost: false, transactions, reader })
+    }
+
+    /// After the group has fenced the member.
+    fn rejoin(&mut self, why: String) -> Result<(), Error> {
+        if self.rejoined.is_some_and(|at| at.elapsed() < REJOINS_APART) {
+            return Err(Error::Fenced(why));
+        }
+        tracing::warn!(why, "the group took this member for a twin of its own; it joins anew, once");
+        let Identity { group, instance_id, .. } = &self.identity;
+        self.member = Member::join(&self.connection, group, &self.topics, instance_id.as_deref())?;
+        self.rejoined = Some(Instant::now());
+        Ok(())
     }
 }
 
@@ -61,7 +84,17 @@ impl Log for KafkaLog {
     fn poll(&mut self, wait: Duration, bytes_max: usize, batch: &mut Batch) -> Result<Polled, Error> {
         self.transactions.refresh()?;
         self.reader.refresh()?;
-        self.member.poll(wait, bytes_max, batch)
+        if std::mem::take(&mut self.lost) {
+            return Ok(Polled::Lost(Vec::new()));
+        }
+        match self.member.poll(wait, bytes_max, batch) {
+            Err(Error::Fenced(why)) => {
+                batch.clear();
+                self.rejoin(why)?;
+                Ok(Polled::Lost(Vec::new()))
+            }
+            polled => polled,
+        }
     }
 
     fn assign(&mut self, starts: &[(TopicPartition, Offset)]) -> Result<(), Error> {
@@ -120,7 +153,11 @@ impl Log for KafkaLog {
     fn renew_producer(&mut self) -> Result<(), Error> {
         if self.transactions.has_timed_out() {
             // After a pause somebody else may have been put in our place: the group knows before we fence him.
-            self.member.hear_out(VERDICT)?;
+            while let Err(error) = self.member.hear_out(VERDICT) {
+                let Error::Fenced(why) = error else { return Err(error) };
+                self.rejoin(why)?;
+                self.lost = true;
+            }
         }
         self.transactions.renew()
     }
