@@ -5,6 +5,7 @@ mod bad_records;
 mod embedded_full_disk;
 mod full_disk;
 mod load;
+mod outage;
 mod registry_outage;
 mod site;
 

@@ -1,6 +1,6 @@
 //! The ingest server as a process's neighbours see it: HTTP in front, a real Kafka behind.
 
-mod outage;
+pub mod outage;
 mod refusals;
 mod senders;
 

@@ -11,10 +11,10 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// What all senders did so far.
 #[derive(Default)]
-struct Tally {
-    acknowledged: AtomicU32,
-    refused: AtomicU32,
-    stop: AtomicBool,
+pub struct Tally {
+    pub acknowledged: AtomicU32,
+    pub refused: AtomicU32,
+    pub stop: AtomicBool,
 }
 
 impl Tally {
@@ -28,7 +28,7 @@ impl Tally {
 }
 
 /// Sends one alert after the other, each until it is acknowledged; returns their names.
-async fn keep_sending(client: reqwest::Client, url: String, sender: u32, tally: Arc<Tally>) -> BTreeSet<String> {
+pub async fn keep_sending(client: reqwest::Client, url: String, sender: u32, tally: Arc<Tally>) -> BTreeSet<String> {
     let mut acknowledged = BTreeSet::new();
     for number in 0.. {
         if tally.stop.load(Ordering::SeqCst) {
