@@ -29,7 +29,7 @@ impl Stores {
             why: "another process uses this directory: give each process a state directory of its own".to_owned(),
         })?;
         // The rest is for what is fetched, held decoded and not sent yet.
-        let memory = Memory::new(memory_bytes_max / 4);
+        let memory = Memory::new(memory_bytes_max / 8 * 3);
         Ok(Self { dir: dir.to_owned(), memory, parked: Mutex::default(), _lock: lock })
     }
 
