@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use fairlead::clock::Clock;
 use fairlead::codec::Formats;
-use fairlead::event::{Deploy, DeployKind, DeployOutcome, Fact};
+use fairlead::event::Fact;
 use fairlead::ingest::send::{Sender, Sending};
 use fairlead::log::admin::{TopicPlan, ensure_topics};
 use fairlead::log::client::Connection;
@@ -20,8 +20,8 @@ use fairlead::topology::graph::acls::{Operation, Pattern, Resource};
 use crate::harness::acls::Rule;
 use crate::harness::apache::{Kafka, unique};
 use crate::harness::issuer::{Issuer, SECRET};
+use crate::harness::until;
 
-const PATIENCE: Duration = Duration::from_secs(60);
 /// Of the user `fairlead` (tests/kafka/start.sh).
 const PASSWORD: &str = "fairlead-secret";
 
@@ -124,34 +124,11 @@ impl Site {
 }
 
 fn deploy() -> Fact<'static> {
-    Fact::Deploy(Deploy {
-        id: "run-1".into(),
-        source: "api".into(),
-        service: "checkout".into(),
-        environment: None,
-        kind: DeployKind::Deploy,
-        outcome: DeployOutcome::Succeeded,
-        version: "v42".into(),
-        revision: None,
-        actor: None,
-        url: None,
-        started_at_ms: None,
-        finished_at_ms: None,
-    })
+    Fact::Deploy(serde_json::from_str(include_str!("../../schemas/examples/deploy/minimal.json")).unwrap())
 }
 
 fn block_on<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
-}
-
-fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
-    let until = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = found() {
-            return found;
-        }
-        assert!(Instant::now() < until, "{what} within {PATIENCE:?}");
-    }
 }
 
 #[test]

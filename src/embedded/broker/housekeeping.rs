@@ -1,4 +1,4 @@
-//! What the clock brings: sessions and transactions that run out, fsync, and (seldom) retention and compaction.
+//! What the clock brings: sessions and transactions that run out, and fsync. Not here: retention and compaction, which are not done.
 
 use super::Fsync;
 use super::node::{Node, now};

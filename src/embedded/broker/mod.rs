@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! net.rs -> api/ (one file an API family) -> node.rs: coordinator (groups, transactions, journal) and topics -> log/
-//!                                            housekeeping.rs: time-outs, fsync, retention, compaction
+//!                                            housekeeping.rs: time-outs, fsync
 //! ```
 //! Decisions are pure functions of state and input (`group/`, `txn/`, `meta.rs`, `log/producers.rs`, `settings.rs`,
 //! `log/records.rs`); the rest is I/O around them.
@@ -69,8 +69,6 @@ pub struct BrokerConfig {
     pub fsync: Fsync,
     pub max_connections: usize,
     pub max_request_bytes: usize,
-    /// How often retention and compaction look at the logs.
-    pub housekeeping_every: Duration,
 }
 
 impl BrokerConfig {
@@ -85,7 +83,6 @@ impl BrokerConfig {
             fsync: Fsync::Every(Duration::from_secs(1)),
             max_connections: 1024,
             max_request_bytes: 100 << 20,
-            housekeeping_every: Duration::from_secs(15),
         }
     }
 }

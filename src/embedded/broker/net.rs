@@ -1,6 +1,7 @@
 //! Connections: frames in, frames out. One request of a connection at a time, in order, as Kafka does it.
 //!
-//! Bounded: number of connections and how long one may be silent, size of a request, large requests at a time. A frame that breaks the protocol closes its connection only.
+//! Bounded: number of connections and how long one may be silent, size of a request, large requests at a time. A frame that breaks
+//! the protocol closes its connection only.
 
 use super::api::{self, Peer};
 use super::node::Node;
@@ -150,6 +151,7 @@ mod tests {
             assert!(read_frame(&mut stream, 10, &large).await.is_err());
         }
     }
+
     #[tokio::test]
     async fn a_large_request_has_its_place_until_it_is_answered() {
         let large = Semaphore::new(1);

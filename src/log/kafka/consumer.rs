@@ -310,10 +310,8 @@ pub fn committed<C: ConsumerContext>(
     for partition in partitions {
         asked.add_partition(partition.topic.as_str(), partition.partition.0);
     }
-    let answer = consumer.committed_offsets(asked, CALL).map_err(|error| match is_denied(&error) {
-        true => denied("Describe", &format!("group {group}")),
-        false => unavailable(error),
-    })?;
+    let answer = consumer.committed_offsets(asked, CALL);
+    let answer = answer.map_err(|error| denied_or_unavailable(error, "Describe", &format!("group {group}")))?;
     // An offset that could not be read is not one that was never committed: that would read everything again.
     each(&answer)?;
     let find = |partition: &TopicPartition| {
@@ -421,10 +419,8 @@ fn partitions(list: &TopicPartitionList) -> Vec<TopicPartition> {
 /// librdkafka answers a call on many partitions with success, and with each partition's own error in the list.
 fn each(list: &TopicPartitionList) -> Result<(), Error> {
     list.elements().iter().try_for_each(|element| {
-        element.error().map_err(|error| match is_denied(&error) {
-            true => denied("Read", &format!("topic {}", element.topic())),
-            false => unavailable(error),
-        })
+        let topic = || format!("topic {}", element.topic());
+        element.error().map_err(|error| denied_or_unavailable(error, "Read", &topic()))
     })
 }
 
@@ -453,6 +449,11 @@ pub fn is_denied(error: &KafkaError) -> bool {
                 | RDKafkaErrorCode::ClusterAuthorizationFailed
         )
     })
+}
+
+/// Of a call that needs this operation on this resource.
+pub fn denied_or_unavailable(error: KafkaError, operation: &str, resource: &str) -> Error {
+    if is_denied(&error) { denied(operation, resource) } else { unavailable(error) }
 }
 
 pub fn fatal(error: KafkaError) -> Error {

@@ -27,7 +27,7 @@ use crate::log::client::{Connection, unusable};
 use crate::log::token::Login;
 use crate::record::NewRecord;
 
-/// The coordinator aborts a transaction that takes longer. Below the group's session timeout (45 s).
+/// The coordinator aborts a transaction that takes longer. No longer than the group's session by default.
 const TRANSACTION: Duration = Duration::from_secs(10);
 /// A commit that is still refused after this long is of unknown outcome.
 const COMMIT: Duration = Duration::from_secs(15);
@@ -177,10 +177,7 @@ impl Transactions {
                 self.producer.poll(Duration::ZERO);
             }
             if let Some((error, topic)) = self.failed_delivery() {
-                if let Some(denied) = self.denied() {
-                    return Err(denied);
-                }
-                if let Some(denied) = self.refusal(&error, &format!("topic {topic}")) {
+                if let Some(denied) = self.denied().or_else(|| self.refusal(&error, &format!("topic {topic}"))) {
                     return Err(denied);
                 }
                 let told = format!("a record was not delivered to {topic}: {error}");

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
 use rdkafka::error::RDKafkaErrorCode;
 
-use super::consumer::{CALL, committed, denied, is_denied, list, unavailable};
+use super::consumer::{CALL, committed, denied, denied_or_unavailable, list, unavailable};
 use super::native::Queue;
 use crate::log::client::{Connection, unusable};
 use crate::log::token::Login;
@@ -53,10 +53,7 @@ impl KafkaReader {
     pub fn watermarks(&self, partition: &TopicPartition) -> Result<Watermarks, Error> {
         let (topic, number) = (partition.topic.as_str(), partition.partition.0);
         let ends = self.uncommitted.fetch_watermarks(topic, number, CALL);
-        let (low, high) = ends.map_err(|error| match is_denied(&error) {
-            true => denied("Read", &format!("topic {topic}")),
-            false => unavailable(error),
-        })?;
+        let (low, high) = ends.map_err(|error| denied_or_unavailable(error, "Read", &format!("topic {topic}")))?;
         Ok(Watermarks { low: Offset(low), high: Offset(high) })
     }
 

@@ -40,7 +40,7 @@ impl Memory {
         options.set_write_buffer_manager(&self.memtables);
         options.set_write_buffer_size(MEMTABLE_BYTES);
         options.set_max_write_buffer_number(3);
-        // Only what has come to rest: a seventh of a busy store's CPU went into what is rewritten in a moment.
+        // Only what has come to rest: in a busy store the rest is rewritten in a moment.
         options.set_compression_type(DBCompressionType::None);
         options.set_bottommost_compression_type(DBCompressionType::Lz4);
         options.set_max_background_jobs(2);

@@ -3,8 +3,8 @@
 //! *Proves*, however batches were cut and whoever processed them: every revision of an incident is there once, in order, in one
 //! partition; no incident holds an alert or a suspect that nobody told; every alert that fired is in an incident of its group;
 //! an incident whose alerts all ended long enough ago is resolved, one with an alert that fires is open; an incident that is its
-//! group's only one holds as many alerts as were told; a deploy just before an open incident began, for the first time if it reopened, is among its suspects; and every
-//! record that cannot be a fact has exactly one dead letter, no other has any.
+//! group's only one holds as many alerts as were told; a deploy just before an open incident began, for the first time if it
+//! reopened, is among its suspects; and every record that cannot be a fact has exactly one dead letter, no other has any.
 //!
 //! *Cannot prove* what depends on how records met: levels and mentions, counts of repetitions and flaps, scores, when a snapshot
 //! was made, what was told while a rule dropped alerts by more than their names. `recompute` has that, with the journal's help.

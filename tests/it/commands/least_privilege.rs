@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fairlead::clock::Clock;
 use fairlead::embedded::registry::Registry;
@@ -17,7 +17,7 @@ use super::{Answer, Home, PATIENCE, Running, text_of};
 use crate::harness::acls::Rule;
 use crate::harness::apache::{Kafka, tool, unique};
 use crate::harness::issuer::{Issuer, SECRET};
-use crate::harness::registry;
+use crate::harness::{registry, until};
 
 /// An application whose every process logs in by a token, as the principal that its part is printed with.
 struct Site {
@@ -110,17 +110,6 @@ impl Site {
 
     fn until_slack_is_told(&self, text: &str) {
         until(&format!("{text} on Slack"), || self.slack.threads().contains(text).then_some(()));
-    }
-}
-
-fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
-    let until = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = found() {
-            return found;
-        }
-        assert!(Instant::now() < until, "{what} within {PATIENCE:?}");
-        std::thread::sleep(Duration::from_millis(50));
     }
 }
 

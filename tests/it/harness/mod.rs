@@ -1,6 +1,23 @@
 //! The real parts that integration tests run against, one file each: started on first use, gone with the test process.
+
 pub mod acls;
 pub mod apache;
 pub mod disk;
 pub mod issuer;
 pub mod registry;
+
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What is found at last, or the test fails.
+pub fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = found() {
+            return found;
+        }
+        assert!(Instant::now() < until, "{what} within {PATIENCE:?}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
