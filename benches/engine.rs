@@ -5,7 +5,7 @@
 #[path = "backlog/mix.rs"]
 mod mix;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use fairlead::codec::Formats;
 use fairlead::event::FactKind;
@@ -22,13 +22,13 @@ use fairlead::topology::stage::Key;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// States without timers: no deadline passes within the mix.
+/// States by stage, without timers: no deadline passes within the mix.
 #[derive(Default)]
-struct View(BTreeMap<(StageIndex, Key), Vec<u8>>);
+struct View([HashMap<Key, Vec<u8>>; 3]);
 
 impl StateView for View {
-    fn get_many(&self, keys: &[(StageIndex, Key)]) -> Result<Vec<Option<Vec<u8>>>, StateError> {
-        Ok(keys.iter().map(|key| self.0.get(key).cloned()).collect())
+    fn get_many(&self, keys: &[(&[u8], StageIndex)]) -> Result<Vec<Option<Vec<u8>>>, StateError> {
+        Ok(keys.iter().map(|(key, stage)| self.0[*stage].get(*key).cloned()).collect())
     }
 
     fn due(&self, _: EventTime) -> Result<Vec<Timer>, StateError> {
@@ -63,8 +63,8 @@ fn main() {
         for (stage, change) in effects.changes {
             bytes += change.state.as_ref().map_or(0, Vec::len);
             match change.state {
-                Some(state) => view.0.insert((stage, change.key), state),
-                None => view.0.remove(&(stage, change.key)),
+                Some(state) => view.0[stage].insert(change.key, state),
+                None => view.0[stage].remove(&change.key),
             };
         }
     }

@@ -8,7 +8,7 @@ use crate::record::{EventTime, NewRecord};
 use crate::topology::engine::journal_header;
 
 /// Writes and commits what the tasks processed. On an error nothing here tells whether it was committed: the error does.
-pub fn transact(log: &mut dyn Log, program: &Program, work: &[(&Task, Pending)]) -> Result<(), Error> {
+pub fn transact(log: &mut dyn Log, program: &Program, work: &[(&Task, &Pending)]) -> Result<(), Error> {
     failpoint::log("before begin")?;
     log.begin()?;
     failpoint::log("after begin")?;

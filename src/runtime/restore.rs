@@ -4,7 +4,6 @@
 //! *committed* until the position reaches it. Positions are compared, never records: a control record may be the last.
 //! Applying a state twice is harmless, so where a stage's changelog was noted may be older than what is stored.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Error;
@@ -130,7 +129,7 @@ pub fn advance(task: &mut Task, site: &mut Site<'_>, piece: &mut Batch) -> Resul
         if store.has_timers() {
             let (topology, schemas, elapsed) = (&task.topology, &mut *site.schemas, site.elapsed);
             let deadline = |stage: StageIndex, state: &[u8]| deadline_of(topology, schemas, elapsed, stage, state);
-            store.restore(tail.stage, &last_states(piece), deadline, next)?;
+            store.restore(tail.stage, piece, deadline, next)?;
         } else {
             store.fill(tail.stage, piece, next)?;
         }
@@ -192,9 +191,4 @@ fn deadline_of(
         task: topology.name.clone(),
         error: engine::Error::Stored { stage: stage.name().to_owned(), error },
     })
-}
-
-fn last_states(piece: &Batch) -> BTreeMap<Vec<u8>, Option<Vec<u8>>> {
-    let state = |record: crate::record::Record<'_>| Some((record.key?.to_vec(), record.value.map(<[u8]>::to_vec)));
-    piece.iter().filter_map(state).collect()
 }

@@ -50,6 +50,13 @@ pub struct Pending {
     pub journal: Journal,
 }
 
+impl Pending {
+    /// No input, and nothing to say of it: a note in the index of deadlines woke a key too early. Kafka need not know.
+    pub fn is_silent(&self) -> bool {
+        self.journal.inputs.is_empty() && self.effects.is_silent()
+    }
+}
+
 impl Task {
     /// A task that goes on where `starts` say. `sequence` came with the committed offsets.
     pub fn new(id: TaskId, topology: SubTopology, starts: &[(TopicPartition, Offset)], sequence: Option<i64>) -> Self {
@@ -161,10 +168,12 @@ impl Task {
         self.inputs.values_mut().for_each(|input| input.to = input.from);
     }
 
-    /// The transaction is committed: the store follows. On an error the task needs its store anew.
+    /// The transaction is committed, or there was none to commit: the store follows. On an error the task needs its store anew.
     pub fn roll_forward(&mut self, pending: &Pending) -> Result<(), super::store::Error> {
-        self.sequence = pending.position.sequence;
-        self.has_committed = true;
+        if !pending.is_silent() {
+            self.sequence = pending.position.sequence;
+            self.has_committed = true;
+        }
         self.batch.clear();
         self.inputs.values_mut().for_each(|input| input.from = input.to);
         let inputs = self.committed();
@@ -173,7 +182,7 @@ impl Task {
         }
         let Phase::Running(store) = &mut self.phase else { return Ok(()) };
         let at = EventTime(pending.position.acted_at_ms);
-        store.apply(&pending.effects.changes, &Standing { sequence: self.sequence, inputs: &inputs, at })
+        store.apply(&pending.effects, &Standing { sequence: self.sequence, inputs: &inputs, at })
     }
 
     /// Stages whose place in the changelog is to be noted.

@@ -8,6 +8,9 @@
 //! ```
 //! All state that a batch can touch is read before the first record (one `get_many`); nothing is read afterwards. A batch
 //! and its tick decide the result, to the byte. Nothing here polls, commits or knows what time it is.
+//!
+//! The index of deadlines is lazy: each key that has a deadline stands in it at that time *or earlier*. What it wakes too early
+//! is noted anew and otherwise left alone, so a deadline that every record moves on costs no write a record.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -55,15 +58,22 @@ pub enum Route {
 
 /// Committed state, read batch-wise.
 pub trait StateView {
-    /// In the order asked.
-    fn get_many(&self, keys: &[(StageIndex, Key)]) -> Result<Vec<Option<Vec<u8>>>, StateError>;
+    /// In the order asked, which is that of keys, then stages.
+    fn get_many(&self, keys: &[(&[u8], StageIndex)]) -> Result<Vec<Option<Vec<u8>>>, StateError>;
 
-    /// Timers whose deadline is not after `until`, in their order.
+    /// Timers that are not after `until`, in their order.
     fn due(&self, until: EventTime) -> Result<Vec<Timer>, StateError>;
 }
 
-/// A deadline in the index; ordered by time, then stage, then key.
+/// A note in the index of deadlines; ordered by time, then stage, then key.
 pub type Timer = (EventTime, StageIndex, Key);
+
+/// A note of the index that has served, and the deadline that the key has now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Woken {
+    pub timer: Timer,
+    pub deadline: Option<EventTime>,
+}
 
 #[derive(Debug, Error)]
 #[error("the state store cannot be read: {0}")]
@@ -88,8 +98,17 @@ pub struct Effects {
     pub outputs: Vec<NewRecord>,
     pub dead_letters: Vec<DeadLetter>,
     pub changes: Vec<(StageIndex, StateChange)>,
+    /// For the index of deadlines alone: it may be forgotten, and is then found again.
+    pub woken: Vec<Woken>,
     /// How often each port spoke, routed or not.
     pub emissions: BTreeMap<(StageIndex, Port), u64>,
+}
+
+impl Effects {
+    /// Nothing was said and nothing is remembered: only the index of deadlines moves.
+    pub fn is_silent(&self) -> bool {
+        self.outputs.is_empty() && self.dead_letters.is_empty() && self.changes.is_empty() && self.emissions.is_empty()
+    }
 }
 
 /// When a batch acts, which is all it knows of the world.
@@ -113,9 +132,12 @@ impl SubTopology {
         let last = batch.iter().map(|record| record.timestamp).max();
         let until = last.max(moment.tick.then_some(EventTime(moment.position.acted_at_ms)));
         let until = until.unwrap_or(EventTime(i64::MIN));
-        let timers = self.prefetch(batch, until, view, formats)?;
+        let due = view.due(until)?;
+        self.prefetch(batch, &due, view, formats)?;
         let header = journal_header(&moment.position);
-        let mut run = Run { topology: self, formats, header, until, timers, effects: Effects::default() };
+        let timers = due.iter().cloned().collect();
+        let (effects, encoded) = (Effects::default(), Vec::new());
+        let mut run = Run { topology: self, formats, header, until, timers, effects, encoded };
         for record in batch.iter() {
             run.fire_until(record.timestamp)?;
             match decode(&record, &run.topology.sources, formats) {
@@ -131,6 +153,9 @@ impl SubTopology {
             run.fire_until(EventTime(moment.position.acted_at_ms))?;
         }
         let mut effects = run.effects;
+        // Every one of them has been fired, for the last record or the tick is as late as the last of them.
+        let woken = |timer: Timer| Woken { deadline: self.nodes[timer.1].stage.deadline(&timer.2), timer };
+        effects.woken = due.into_iter().map(woken).collect();
         for (index, node) in self.nodes.iter_mut().enumerate() {
             let stage = node.stage.name().to_owned();
             let changes = node.stage.changes().map_err(|error| Error::Encode { stage, error })?;
@@ -144,46 +169,48 @@ impl SubTopology {
         self.nodes.iter_mut().for_each(|node| node.stage.discard());
     }
 
-    /// Loads every state that the batch or a timer due within it can touch; answers with those timers.
-    fn prefetch(
-        &mut self,
-        batch: &Batch,
-        until: EventTime,
-        view: &dyn StateView,
-        formats: &Formats,
-    ) -> Result<BTreeSet<Timer>, Error> {
-        let timers: BTreeSet<Timer> = view.due(until)?.into_iter().collect();
-        let mut wanted = Vec::new();
-        for (_, stage, key) in &timers {
-            self.want(*stage, key, &mut wanted);
-        }
+    /// Loads every state that the batch or a timer due within it can touch.
+    fn prefetch(&mut self, batch: &Batch, due: &[Timer], view: &dyn StateView, formats: &Formats) -> Result<(), Error> {
+        let mut entries: Vec<(&[u8], StageIndex)> = due.iter().map(|(_, stage, key)| (&key[..], *stage)).collect();
         for record in batch.iter() {
             if let (Some(source), Some(key)) = (self.sources.get(record.topic), record.key) {
-                source.stages.iter().for_each(|stage| self.want(*stage, key, &mut wanted));
+                entries.extend(source.stages.iter().map(|stage| (key, *stage)));
             }
         }
-        wanted.sort_unstable();
-        wanted.dedup();
+        entries.sort_unstable();
+        entries.dedup();
+        let wanted = self.not_held(&entries);
         let stored = view.get_many(&wanted)?;
-        for ((index, key), stored) in wanted.iter().zip(stored) {
+        for ((key, index), stored) in wanted.iter().zip(stored) {
             let stage = &mut self.nodes[*index].stage;
             let loaded = stage.load(key, stored.as_deref(), formats);
             loaded.map_err(|error| Error::Stored { stage: self.nodes[*index].stage.name().to_owned(), error })?;
         }
-        Ok(timers)
+        Ok(())
     }
 
-    /// Notes the key at this stage and at all that can be reached from it.
-    fn want(&self, stage: StageIndex, key: &[u8], wanted: &mut Vec<(StageIndex, Key)>) {
-        let node = &self.nodes[stage];
-        if !node.stage.holds(key) {
-            wanted.push((stage, key.to_vec()));
+    /// The keys, at the stages where they enter and at all that can be reached from there; in the order of keys, then stages.
+    fn not_held<'a>(&self, entries: &[(&'a [u8], StageIndex)]) -> Vec<(&'a [u8], StageIndex)> {
+        let reached: Vec<Vec<StageIndex>> = (0..self.nodes.len()).map(|stage| self.reached_from(stage)).collect();
+        let mut wanted = Vec::with_capacity(entries.len() * 2);
+        for same_key in entries.chunk_by(|one, other| one.0 == other.0) {
+            let key = same_key[0].0;
+            let mut stages: Vec<_> = same_key.iter().flat_map(|(_, stage)| &reached[*stage]).copied().collect();
+            stages.sort_unstable();
+            stages.dedup();
+            stages.retain(|stage| !self.nodes[*stage].stage.holds(key));
+            wanted.extend(stages.into_iter().map(|stage| (key, stage)));
         }
-        for route in node.routes.values().flatten() {
-            if let Route::Stage(next) = route {
-                self.want(*next, key, wanted);
-            }
-        }
+        wanted
+    }
+
+    /// A stage and those behind it, some more than once.
+    fn reached_from(&self, stage: StageIndex) -> Vec<StageIndex> {
+        let next = self.nodes[stage].routes.values().flatten().filter_map(|route| match route {
+            Route::Stage(next) => Some(*next),
+            Route::Topic(_) => None,
+        });
+        std::iter::once(stage).chain(next.flat_map(|next| self.reached_from(next))).collect()
     }
 }
 
@@ -194,9 +221,11 @@ struct Run<'a> {
     header: Header,
     /// No deadline after this is fired within the batch.
     until: EventTime,
-    /// Deadlines up to `until`: the stored ones, and those of held keys as they are now.
+    /// Notes of the index up to `until`, and the deadlines of held keys as they are now.
     timers: BTreeSet<Timer>,
     effects: Effects,
+    /// Grown once; each output is then copied to where it just fits.
+    encoded: Vec<u8>,
 }
 
 impl Run<'_> {
@@ -226,8 +255,11 @@ impl Run<'_> {
                 break;
             }
             let at_stage = &mut self.topology.nodes[stage].stage;
-            if at_stage.deadline(&key) != Some(due) {
-                continue; // moved by a record of this batch
+            let deadline = at_stage.deadline(&key);
+            if deadline != Some(due) {
+                // Woken too early, or no longer wanted.
+                self.move_timer(stage, &key, None, deadline.filter(|deadline| *deadline > due));
+                continue;
             }
             let Step { emissions, deadline, .. } = at_stage.due(&key, due);
             if deadline.is_some_and(|next| next <= due) {
@@ -271,8 +303,8 @@ impl Run<'_> {
     }
 
     fn output(&mut self, stage: StageIndex, topic: Topic, fact: &Fact<'_>, at: EventTime) -> Result<(), Error> {
-        let mut value = Vec::new();
-        self.formats.encode_fact(fact, &mut value).map_err(|error| {
+        self.encoded.clear();
+        self.formats.encode_fact(fact, &mut self.encoded).map_err(|error| {
             let stage = self.topology.nodes[stage].stage.name().to_owned();
             Error::Encode { stage, error }
         })?;
@@ -281,7 +313,7 @@ impl Run<'_> {
             partition: None,
             timestamp: at,
             key: Some(fact.key().as_bytes().to_vec()),
-            value: Some(value),
+            value: Some(self.encoded.to_vec()),
             headers: vec![self.header.clone()],
         });
         Ok(())

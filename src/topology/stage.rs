@@ -40,9 +40,9 @@ pub struct StateChange {
     pub key: Key,
     /// `None`: forgotten.
     pub state: Option<Vec<u8>>,
-    /// Deadline as stored, and as it is now.
-    pub deadline_before: Option<EventTime>,
-    pub deadline: Option<EventTime>,
+    /// To be noted in the index of deadlines. A deadline that only moved later needs no note: the old one wakes the key, and
+    /// finds that it is not time yet.
+    pub wakes_at: Option<EventTime>,
 }
 
 pub trait Stage: Send {
@@ -98,8 +98,8 @@ struct OperatorStage<O: Operator> {
 struct Held<S> {
     state: S,
     deadline: Option<EventTime>,
-    /// As stored: what the next change is told relative to.
-    stored_deadline: Option<EventTime>,
+    /// As committed: the index wakes the key no later.
+    committed_deadline: Option<EventTime>,
     touched: bool,
 }
 
@@ -146,7 +146,7 @@ impl<O: Operator> Stage for OperatorStage<O> {
     fn load(&mut self, key: &[u8], stored: Option<&[u8]>, formats: &Formats) -> Result<(), codec::Error> {
         let state = stored.map(|stored| self.decode(stored, formats)).transpose()?.unwrap_or_default();
         let deadline = self.operator.deadline(&state);
-        self.held.insert(key.to_vec(), Held { state, deadline, stored_deadline: deadline, touched: false });
+        self.held.insert(key.to_vec(), Held { state, deadline, committed_deadline: deadline, touched: false });
         Ok(())
     }
 
@@ -171,18 +171,20 @@ impl<O: Operator> Stage for OperatorStage<O> {
     fn changes(&mut self) -> Result<Vec<StateChange>, codec::Error> {
         let nothing = O::State::default();
         let mut changes = Vec::with_capacity(self.touched.len());
+        // Grown once; each state is then copied to where it just fits.
+        let mut encoded = Vec::new();
         for place in self.touched.drain(..) {
             let Some((key, held)) = self.held.get_index_mut(place) else { continue };
             let state = if held.state == nothing {
                 None
             } else {
-                let mut bytes = Vec::new();
-                self.state_format.encode(&held.state, &mut bytes)?;
-                Some(bytes)
+                encoded.clear();
+                self.state_format.encode(&held.state, &mut encoded)?;
+                Some(encoded.to_vec())
             };
-            let (deadline_before, deadline) = (held.stored_deadline, held.deadline);
-            changes.push(StateChange { key: key.clone(), state, deadline_before, deadline });
-            held.stored_deadline = deadline;
+            let earlier = |at: &EventTime| held.committed_deadline.is_none_or(|before| *at < before);
+            changes.push(StateChange { key: key.clone(), state, wakes_at: held.deadline.filter(earlier) });
+            held.committed_deadline = held.deadline;
             held.touched = false;
         }
         changes.sort_unstable_by(|one, other| one.key.cmp(&other.key));

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! m                                  what the store knows of itself (offsets, sequence, changelog positions, stages)
-//! s  slot  key                       a state
+//! s  key  slot                       a state; those that one record touches lie side by side, mostly in one block
 //! t  deadline  slot  key             a timer, in the order of deadlines; no value
 //! ```
 //! A *slot* is a number that the store gave to a stage's name: a topology whose stages moved or were renamed never reads
@@ -12,6 +12,8 @@ use crate::record::EventTime;
 use crate::topology::stage::Key;
 
 pub const META: &[u8] = b"m";
+/// Of the keys above. A store of another version is wiped and restored.
+pub const VERSION: u16 = 2;
 const STATE: u8 = b's';
 const TIMER: u8 = b't';
 
@@ -21,23 +23,20 @@ pub struct Slot(pub u16);
 pub fn state(slot: Slot, key: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(3 + key.len());
     bytes.push(STATE);
-    bytes.extend_from_slice(&slot.0.to_be_bytes());
     bytes.extend_from_slice(key);
+    bytes.extend_from_slice(&slot.0.to_be_bytes());
     bytes
 }
 
-/// Where the states of a slot begin, and where they have ended.
-pub fn states(slot: Slot) -> (Vec<u8>, Vec<u8>) {
-    let end = match slot.0.checked_add(1) {
-        Some(next) => state(Slot(next), b""),
-        None => vec![STATE + 1],
-    };
-    (state(slot, b""), end)
+/// Where the states begin, and where they have ended.
+pub fn states() -> (Vec<u8>, Vec<u8>) {
+    (vec![STATE], vec![STATE + 1])
 }
 
-/// The key within a state's bytes.
-pub fn state_key(bytes: &[u8]) -> &[u8] {
-    bytes.get(3..).unwrap_or_default()
+/// As the slot has a fixed length and stands last, no two keys are taken for one another.
+pub fn parse_state(bytes: &[u8]) -> Option<(Slot, &[u8])> {
+    let (key, slot) = bytes.strip_prefix(&[STATE])?.split_last_chunk::<2>()?;
+    Some((Slot(u16::from_be_bytes(*slot)), key))
 }
 
 pub fn timer(at: EventTime, slot: Slot, key: &[u8]) -> Vec<u8> {
@@ -88,11 +87,18 @@ mod tests {
     }
 
     #[test]
-    fn states_of_a_slot_lie_between_its_bounds() {
-        let (from, to) = states(Slot(255));
-        let inside = state(Slot(255), b"\xff\xff\xff");
-        assert!(from <= inside && inside < to && to <= state(Slot(256), b""));
-        assert_eq!(state_key(&inside), b"\xff\xff\xff");
-        assert!(state(Slot(u16::MAX), b"k") < states(Slot(u16::MAX)).1);
+    fn states_of_a_key_lie_side_by_side_and_come_back() {
+        let mut keys: Vec<_> = [(2, "a"), (0, "ab"), (1, "a"), (0x6200, "a"), (0, "")]
+            .map(|(slot, key)| state(Slot(slot), key.as_bytes()))
+            .into();
+        keys.sort();
+        let parsed: Vec<_> = keys.iter().map(|key| parse_state(key).unwrap()).collect();
+        assert_eq!(
+            parsed,
+            [(0, ""), (1, "a"), (2, "a"), (0x6200, "a"), (0, "ab")].map(|(slot, key)| (Slot(slot), key.as_bytes()))
+        );
+        let (from, to) = states();
+        assert!(keys.iter().all(|key| from <= *key && *key < to));
+        assert_eq!(parse_state(b"m"), None);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::layout::Slot;
+use super::layout::{self, Slot};
 use crate::record::{Offset, TopicPartition};
 use crate::record::{Partition, Topic};
 
@@ -13,6 +13,9 @@ pub const UNSETTLED: i64 = -1;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Meta {
+    /// The version of the keys; the first ones did not say.
+    #[serde(default)]
+    pub layout: u16,
     /// Of the commit whose result is stored; 0 before the first.
     pub sequence: i64,
     /// The inputs' next offsets after that commit.
@@ -31,6 +34,10 @@ struct StageMeta {
 }
 
 impl Meta {
+    pub fn of_a_new_store() -> Self {
+        Self { layout: layout::VERSION, ..Self::default() }
+    }
+
     pub fn inputs(&self) -> BTreeMap<TopicPartition, Offset> {
         let entry =
             |(topic, partition, offset): &(Topic, Partition, Offset)| (TopicPartition::new(topic, *partition), *offset);
@@ -51,15 +58,14 @@ impl Meta {
         Slot(slot)
     }
 
-    /// Forgets stages that no longer exist; answers with their slots.
-    pub fn retain(&mut self, stages: &[String]) -> Vec<Slot> {
-        let mut gone = Vec::new();
-        self.stages.retain(|name, stage| {
-            let stays = stages.contains(name);
-            gone.extend((!stays).then_some(Slot(stage.slot)));
-            stays
-        });
-        gone
+    /// Slots of stages that no longer exist.
+    pub fn gone(&self, stages: &[String]) -> Vec<Slot> {
+        let gone = self.stages.iter().filter(|(name, _)| !stages.contains(name));
+        gone.map(|(_, stage)| Slot(stage.slot)).collect()
+    }
+
+    pub fn retain(&mut self, stages: &[String]) {
+        self.stages.retain(|name, _| stages.contains(name));
     }
 
     pub fn changelog(&self, stage: &str) -> Option<Offset> {
@@ -82,7 +88,9 @@ mod tests {
         let mut meta = Meta::default();
         assert_eq!((meta.slot("level"), meta.slot("incident"), meta.slot("level")), (Slot(0), Slot(1), Slot(0)));
         meta.set_changelog("incident", Offset(7));
-        assert_eq!(meta.retain(&["incident".to_owned()]), [Slot(0)]);
+        let stages = ["incident".to_owned()];
+        assert_eq!(meta.gone(&stages), [Slot(0)]);
+        meta.retain(&stages);
         assert_eq!((meta.slot("incident"), meta.changelog("incident")), (Slot(1), Some(Offset(7))));
         assert_eq!((meta.slot("suspects"), meta.changelog("suspects")), (Slot(2), None));
     }

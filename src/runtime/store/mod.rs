@@ -32,8 +32,8 @@ use meta::UNSETTLED;
 use super::failpoint;
 use crate::record::{Batch, EventTime, Offset, TopicPartition};
 use crate::runtime;
-use crate::topology::engine::{StageIndex, StateError, StateView, Timer};
-use crate::topology::stage::{Key, StateChange};
+use crate::topology::engine::{Effects, StageIndex, StateError, StateView, Timer, Woken};
+use crate::topology::stage::Key;
 
 #[derive(Debug, Error)]
 pub enum Error {
@@ -66,12 +66,13 @@ pub struct Store {
     /// By stage index.
     slots: Vec<Slot>,
     meta: Meta,
-    /// The earliest deadline. Looked for from the last one on, so that removed timers are not walked over twice.
+    /// The earliest note in the index of deadlines. Looked for from the last one on, so that removed ones are not walked over
+    /// twice.
     first_timer: Option<EventTime>,
 }
 
-/// Timers of one write while they are built anew: a bound on memory.
-const TIMERS_WRITTEN: usize = 20_000;
+/// Entries of one write while all states are gone through: a bound on memory.
+const PIECE: usize = 20_000;
 
 type KeyValue = (Box<[u8]>, Box<[u8]>);
 
@@ -91,17 +92,22 @@ impl Store {
         let meta = match db.get(layout::META).map_err(|error| classify(path, &error))? {
             Some(json) => serde_json::from_slice(&json)
                 .map_err(|error| Error::Corrupt { path: path.to_owned(), why: format!("its own record: {error}") })?,
-            None => Meta::default(),
+            None => Meta::of_a_new_store(),
         };
+        if meta.layout != layout::VERSION {
+            let why = format!("its layout is version {}, this fairlead's is {}", meta.layout, layout::VERSION);
+            return Err(Error::Corrupt { path: path.to_owned(), why });
+        }
         let mut store =
             Self { db, path: path.to_owned(), stages: stages.to_vec(), slots: Vec::new(), meta, first_timer: None };
-        let gone = store.meta.retain(stages);
-        store.slots = stages.iter().map(|stage| store.meta.slot(stage)).collect();
-        let mut batch = WriteBatch::default();
-        for (from, to) in gone.into_iter().map(layout::states) {
-            batch.delete_range(from, to);
+        let gone = store.meta.gone(stages);
+        if !gone.is_empty() {
+            // Before they are forgotten: their slots are given to others.
+            store.remove(&gone)?;
+            store.meta.retain(stages);
         }
-        store.write(batch)?;
+        store.slots = stages.iter().map(|stage| store.meta.slot(stage)).collect();
+        store.write(WriteBatch::default())?;
         store.first_timer = store.first_timer_after(None)?;
         Ok(store)
     }
@@ -143,24 +149,32 @@ impl Store {
     }
 
     /// The result of one commit, in one batch.
-    pub fn apply(&mut self, changes: &[(StageIndex, StateChange)], standing: &Standing<'_>) -> Result<(), Error> {
+    pub fn apply(&mut self, effects: &Effects, standing: &Standing<'_>) -> Result<(), Error> {
         let mut batch = WriteBatch::default();
-        for (stage, change) in changes {
-            let slot = self.slots[*stage];
-            let key = layout::state(slot, &change.key);
+        let mut first = self.first_timer;
+        let mut note = |at: EventTime, stage: StageIndex, key: &[u8], batch: &mut WriteBatch| {
+            batch.put(layout::timer(at, self.slots[stage], key), b"");
+            first = first.into_iter().chain([at]).min();
+        };
+        for Woken { timer: (at, stage, key), .. } in &effects.woken {
+            batch.delete(layout::timer(*at, self.slots[*stage], key));
+        }
+        for Woken { timer: (_, stage, key), deadline } in &effects.woken {
+            deadline.iter().for_each(|at| note(*at, *stage, key, &mut batch));
+        }
+        for (stage, change) in &effects.changes {
+            let key = layout::state(self.slots[*stage], &change.key);
             match &change.state {
                 Some(state) => batch.put(key, state),
                 None => batch.delete(key),
             }
-            if change.deadline_before != change.deadline {
-                change.deadline_before.iter().for_each(|at| batch.delete(layout::timer(*at, slot, &change.key)));
-                change.deadline.iter().for_each(|at| batch.put(layout::timer(*at, slot, &change.key), b""));
-            }
+            change.wakes_at.iter().for_each(|at| note(*at, *stage, &change.key, &mut batch));
         }
         self.settle(standing);
         self.write(batch)?;
-        let timers = changes.iter().filter(|(_, change)| change.deadline_before != change.deadline);
-        self.move_first_timer(timers.map(|(_, change)| (change.deadline_before, change.deadline)))
+        let first_is_gone = effects.woken.iter().any(|woken| Some(woken.timer.0) == self.first_timer);
+        self.first_timer = if first_is_gone { self.first_timer_after(first)? } else { first };
+        Ok(())
     }
 
     /// From here on the store stands nowhere, until [`Store::finish_restore`].
@@ -169,35 +183,27 @@ impl Store {
         self.write(WriteBatch::default())
     }
 
-    /// Takes a piece of a stage's changelog in: the last state of each key, and the deadline in it.
+    /// Takes a piece of a stage's changelog in, with the deadlines in it. What older states asked for stays noted: it wakes a
+    /// key too early, no more.
     pub fn restore(
         &mut self,
         stage: StageIndex,
-        states: &BTreeMap<Key, Option<Vec<u8>>>,
+        piece: &Batch,
         mut deadline: impl FnMut(StageIndex, &[u8]) -> Result<Option<EventTime>, runtime::Error>,
         position: Offset,
     ) -> Result<(), runtime::Error> {
-        failpoint::store("restore", &self.path)?;
-        let keys: Vec<_> = states.keys().map(|key| layout::state(self.slots[stage], key)).collect();
-        let stored = self.read(&keys)?;
-        let mut moved = Vec::new();
         let mut batch = WriteBatch::default();
-        for ((key, state), stored) in states.iter().zip(stored) {
-            let mut deadline = |state: &Vec<u8>| deadline(stage, state);
-            let before = stored.as_ref().map(&mut deadline).transpose()?.flatten();
-            let now = state.as_ref().map(&mut deadline).transpose()?.flatten();
-            let slot = self.slots[stage];
-            before.iter().for_each(|at| batch.delete(layout::timer(*at, slot, key)));
-            now.iter().for_each(|at| batch.put(layout::timer(*at, slot, key), b""));
-            match state {
-                Some(state) => batch.put(layout::state(slot, key), state),
-                None => batch.delete(layout::state(slot, key)),
+        let (slot, mut first) = (self.slots[stage], self.first_timer);
+        for record in piece.iter() {
+            let (Some(key), Some(state)) = (record.key, record.value) else { continue };
+            if let Some(at) = deadline(stage, state)? {
+                batch.put(layout::timer(at, slot, key), b"");
+                first = first.into_iter().chain([at]).min();
             }
-            moved.push((before, now));
         }
-        self.note_changelog(stage, position);
-        self.write(batch)?;
-        Ok(self.move_first_timer(moved.into_iter())?)
+        self.fill_with(stage, piece, position, batch)?;
+        self.first_timer = first;
+        Ok(())
     }
 
     /// Whether the timers are those of the states. An empty store has none, and is filled without: they are built once, in the end.
@@ -205,10 +211,19 @@ impl Store {
         !self.meta.topology.is_empty()
     }
 
-    /// Takes a piece of a stage's changelog in, without timers and so without a look at what is stored.
+    /// Takes a piece of a stage's changelog in, without timers.
     pub fn fill(&mut self, stage: StageIndex, piece: &Batch, position: Offset) -> Result<(), Error> {
+        self.fill_with(stage, piece, position, WriteBatch::default())
+    }
+
+    fn fill_with(
+        &mut self,
+        stage: StageIndex,
+        piece: &Batch,
+        position: Offset,
+        mut batch: WriteBatch,
+    ) -> Result<(), Error> {
         failpoint::store("restore", &self.path)?;
-        let mut batch = WriteBatch::default();
         for record in piece.iter() {
             let Some(key) = record.key else { continue };
             let key = layout::state(self.slots[stage], key);
@@ -240,36 +255,63 @@ impl Store {
         self.meta.topology.clear();
         self.write(batch)?;
         let mut first = None;
-        for stage in 0..self.slots.len() {
-            let (slot, mut rest) = (self.slots[stage], Some(layout::states(self.slots[stage]).0));
-            while let Some(from) = rest.take() {
-                let mut batch = WriteBatch::default();
-                for state in self.range((from, layout::states(slot).1)) {
-                    let (key, state) = state?;
-                    if batch.len() >= TIMERS_WRITTEN {
-                        rest = Some(key.into_vec());
-                        break;
-                    }
-                    let Some(at) = deadline(stage, &state)? else { continue };
-                    batch.put(layout::timer(at, slot, layout::state_key(&key)), b"");
-                    first = first.into_iter().chain([at]).min();
-                }
-                self.write(batch)?;
-            }
-        }
+        self.go_through(|slot, stage, key, state, batch| {
+            let Some(at) = stage.map(|stage| deadline(stage, state)).transpose()?.flatten() else { return Ok(()) };
+            batch.put(layout::timer(at, slot, key), b"");
+            first = first.into_iter().chain([at]).min();
+            Ok::<_, runtime::Error>(())
+        })?;
         topology.clone_into(&mut self.meta.topology);
         self.write(WriteBatch::default())?;
         self.first_timer = first;
         Ok(())
     }
 
-    /// Every state, in the order of stages and keys.
-    pub fn states(&self) -> impl Iterator<Item = Result<(StageIndex, Key, Vec<u8>), Error>> {
-        self.slots.iter().enumerate().flat_map(|(stage, slot)| {
-            let states = self.range(layout::states(*slot));
-            states
-                .map(move |state| state.map(|(key, state)| (stage, layout::state_key(&key).to_vec(), state.into_vec())))
+    fn remove(&mut self, gone: &[Slot]) -> Result<(), Error> {
+        self.go_through(|slot, _, key, _, batch| {
+            if gone.contains(&slot) {
+                batch.delete(layout::state(slot, key));
+            }
+            Ok(())
         })
+    }
+
+    /// Visits every state, and writes piece by piece what the visitor puts into the batch.
+    fn go_through<E: From<Error>>(
+        &mut self,
+        mut visit: impl FnMut(Slot, Option<StageIndex>, &[u8], &[u8], &mut WriteBatch) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let (from, to) = layout::states();
+        let mut rest = Some(from);
+        while let Some(from) = rest.take() {
+            let mut batch = WriteBatch::default();
+            for state in self.range((from, to.clone())) {
+                let (bytes, state) = state?;
+                if batch.len() >= PIECE {
+                    rest = Some(bytes.into_vec());
+                    break;
+                }
+                let Some((slot, key)) = layout::parse_state(&bytes) else { continue };
+                visit(slot, self.stage_of(slot), key, &state, &mut batch)?;
+            }
+            self.write(batch)?;
+        }
+        Ok(())
+    }
+
+    /// Every state, in the order of keys.
+    pub fn states(&self) -> impl Iterator<Item = Result<(StageIndex, Key, Vec<u8>), Error>> {
+        self.range(layout::states()).filter_map(|state| {
+            let parse = |(bytes, state): KeyValue| {
+                let (slot, key) = layout::parse_state(&bytes)?;
+                Some((self.stage_of(slot)?, key.to_vec(), state.into_vec()))
+            };
+            state.map(parse).transpose()
+        })
+    }
+
+    fn stage_of(&self, slot: Slot) -> Option<StageIndex> {
+        self.slots.iter().position(|known| *known == slot)
     }
 
     fn settle(&mut self, standing: &Standing<'_>) {
@@ -285,22 +327,6 @@ impl Store {
         let mut options = WriteOptions::default();
         options.disable_wal(true);
         self.db.write_opt(batch, &options).map_err(|error| classify(&self.path, &error))
-    }
-
-    fn move_first_timer(
-        &mut self,
-        moved: impl Iterator<Item = (Option<EventTime>, Option<EventTime>)>,
-    ) -> Result<(), Error> {
-        let (mut removed, mut first) = (false, self.first_timer);
-        for (before, now) in moved {
-            removed |= before.is_some() && before == self.first_timer;
-            first = first.into_iter().chain(now).min();
-        }
-        if removed {
-            first = self.first_timer_after(first)?;
-        }
-        self.first_timer = first;
-        Ok(())
     }
 
     fn read(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, Error> {
@@ -336,8 +362,8 @@ impl Store {
 }
 
 impl StateView for Store {
-    fn get_many(&self, keys: &[(StageIndex, Key)]) -> Result<Vec<Option<Vec<u8>>>, StateError> {
-        let keys: Vec<_> = keys.iter().map(|(stage, key)| layout::state(self.slots[*stage], key)).collect();
+    fn get_many(&self, keys: &[(&[u8], StageIndex)]) -> Result<Vec<Option<Vec<u8>>>, StateError> {
+        let keys: Vec<_> = keys.iter().map(|(key, stage)| layout::state(self.slots[*stage], key)).collect();
         self.read(&keys).map_err(|error| StateError(error.to_string()))
     }
 
@@ -351,8 +377,7 @@ impl StateView for Store {
             if at > until {
                 break;
             }
-            let stage = self.slots.iter().position(|known| *known == slot);
-            due.extend(stage.map(|stage| (at, stage, key)));
+            due.extend(self.stage_of(slot).map(|stage| (at, stage, key)));
         }
         Ok(due)
     }

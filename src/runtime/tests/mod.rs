@@ -4,3 +4,4 @@ mod failpoints;
 mod ledger;
 mod rig;
 mod seeds;
+mod wakes;

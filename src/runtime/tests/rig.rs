@@ -15,9 +15,10 @@ use crate::operator::Operator;
 use crate::record::{Batch, EventTime, Headers, NewRecord, Offset, Partition, Record, Topic, TopicPartition};
 use crate::runtime::{Config, Error, Metrics, Parts, Program, SchemaAnswer, Schemas, Stores, Worker, Written};
 use crate::topology::dead_letter;
-use crate::topology::engine::{Moment, Node, Route, Source, StageIndex, StateError, StateView, SubTopology, Timer};
+use crate::topology::driver::MemoryView;
+use crate::topology::engine::{Moment, Node, Route, Source, StageIndex, SubTopology};
 use crate::topology::journal::{self, Journal, JournalPosition, TaskId};
-use crate::topology::stage::{Key, stage};
+use crate::topology::stage::stage;
 
 pub const PARTITIONS: usize = 2;
 
@@ -264,7 +265,7 @@ impl Rig {
             journals.push(self.formats.decode(&record.value.unwrap(), "fairlead.engine.Journal").unwrap());
         }
         journals.sort_by_key(|journal| journal.sequence);
-        let (mut topology, mut memory) = (sub_topology(&self.state), Memory::default());
+        let (mut topology, mut memory) = (sub_topology(&self.state), MemoryView::default());
         let mut replayed: BTreeMap<Topic, Vec<NewRecord>> = BTreeMap::new();
         let mut next: BTreeMap<(String, i32), i64> = BTreeMap::new();
         for (index, journal) in journals.iter().enumerate() {
@@ -279,7 +280,7 @@ impl Rig {
                 JournalPosition { task: task.clone(), sequence: journal.sequence, acted_at_ms: journal.acted_at_ms };
             let moment = Moment { position, tick: journal.tick };
             let effects = topology.process(&mut batch, &moment, &memory, &self.formats).unwrap();
-            memory.apply(&effects.changes);
+            memory.apply(&effects);
             for output in effects.outputs {
                 replayed.entry(output.topic.clone()).or_default().push(output);
             }
@@ -346,37 +347,5 @@ fn deploy(service: &str, id: &str) -> Deploy<'static> {
         url: None,
         started_at_ms: None,
         finished_at_ms: None,
-    }
-}
-
-/// State in memory, for replay.
-#[derive(Default)]
-struct Memory {
-    states: BTreeMap<(StageIndex, Key), Vec<u8>>,
-    timers: BTreeSet<Timer>,
-}
-
-impl Memory {
-    fn apply(&mut self, changes: &[(StageIndex, crate::topology::stage::StateChange)]) {
-        for (stage, change) in changes {
-            let key = (*stage, change.key.clone());
-            match &change.state {
-                Some(state) => drop(self.states.insert(key, state.clone())),
-                None => drop(self.states.remove(&key)),
-            }
-            let timer = |at: EventTime| (at, *stage, change.key.clone());
-            self.timers.retain(|known| change.deadline_before.map(timer).as_ref() != Some(known));
-            self.timers.extend(change.deadline.map(timer));
-        }
-    }
-}
-
-impl StateView for Memory {
-    fn get_many(&self, keys: &[(StageIndex, Key)]) -> Result<Vec<Option<Vec<u8>>>, StateError> {
-        Ok(keys.iter().map(|key| self.states.get(key).cloned()).collect())
-    }
-
-    fn due(&self, until: EventTime) -> Result<Vec<Timer>, StateError> {
-        Ok(self.timers.iter().take_while(|(at, ..)| *at <= until).cloned().collect())
     }
 }

@@ -30,11 +30,12 @@ impl Worker {
         if processed.is_empty() {
             return Ok(());
         }
-        let work: Vec<_> =
-            processed.into_iter().filter_map(|(id, pending)| Some((self.tasks.get(&id)?, pending))).collect();
-        let done = commit::transact(self.parts.log.as_mut(), &self.parts.program, &work);
-        let processed: Vec<_> = work.into_iter().map(|(task, pending)| (task.id.clone(), pending)).collect();
-        match done {
+        let spoken = processed.iter().filter(|(_, pending)| !pending.is_silent());
+        let work: Vec<_> = spoken.filter_map(|(id, pending)| Some((self.tasks.get(id)?, pending))).collect();
+        if work.is_empty() {
+            return self.roll_forward(&processed);
+        }
+        match commit::transact(self.parts.log.as_mut(), &self.parts.program, &work) {
             Ok(()) => {
                 self.commit_took = self.parts.clock.elapsed().saturating_sub(began);
                 self.parts.metrics.commit_seconds.observe(self.commit_took.as_secs_f64());

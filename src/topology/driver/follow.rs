@@ -28,7 +28,7 @@ impl FollowedTask {
     ) -> Result<Effects, engine::Error> {
         let moment = Moment { position: position.clone(), tick: journal.tick };
         let effects = self.engine.process(batch, &moment, &self.view, formats)?;
-        effects.changes.iter().for_each(|(stage, change)| self.view.apply(*stage, change.clone()));
+        self.view.apply(&effects);
         Ok(effects)
     }
 

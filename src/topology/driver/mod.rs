@@ -15,7 +15,7 @@ use thiserror::Error;
 
 pub use follow::FollowedTask;
 pub use partitioner::partition;
-use view::MemoryView;
+pub use view::MemoryView;
 
 use super::dead_letter;
 use super::engine::{self, Effects, Moment, SubTopology, journal_header};
@@ -228,6 +228,10 @@ impl TopologyDriver {
         let id = &moment.position.task;
         let task = self.tasks.get_mut(id).ok_or_else(|| Error::UnknownTask(id.to_string()))?;
         let effects = task.engine.process(batch, moment, &task.view, &self.formats)?;
+        task.view.apply(&effects);
+        if batch.is_empty() && effects.is_silent() {
+            return Ok(());
+        }
         task.sequence = moment.position.sequence;
         for range in &inputs {
             task.positions.insert(Topic::from(&*range.topic), usize::try_from(range.to).unwrap_or_default());
@@ -250,11 +254,10 @@ impl TopologyDriver {
                 topic: changelogs[stage].clone(),
                 partition: Some(id.partition),
                 timestamp,
-                key: Some(change.key.clone()),
-                value: change.state.clone(),
+                key: Some(change.key),
+                value: change.state,
                 headers: Vec::new(),
             });
-            task.view.apply(stage, change);
         }
         let mut encoded = |topic: Topic, key: String, value: Vec<u8>, headers: Vec<Header>| {
             let key = Some(key.into_bytes());

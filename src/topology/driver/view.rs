@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::engine::{StageIndex, StateError, StateView, Timer};
-use super::super::stage::{Key, StateChange};
+use super::super::engine::{Effects, StageIndex, StateError, StateView, Timer, Woken};
+use super::super::stage::Key;
 use crate::record::EventTime;
 
 #[derive(Debug, Default, PartialEq)]
@@ -13,12 +13,16 @@ pub struct MemoryView {
 }
 
 impl MemoryView {
-    pub fn apply(&mut self, stage: StageIndex, change: StateChange) {
-        let StateChange { key, state, deadline_before, deadline } = change;
-        if let Some(before) = deadline_before {
-            self.timers.remove(&(before, stage, key.clone()));
+    /// What the store does with the effects of a commit.
+    pub fn apply(&mut self, effects: &Effects) {
+        for Woken { timer, deadline } in &effects.woken {
+            self.timers.remove(timer);
+            let (_, stage, key) = timer;
+            self.timers.extend(deadline.map(|deadline| (deadline, *stage, key.clone())));
         }
-        self.put(stage, key, state, deadline);
+        for (stage, change) in &effects.changes {
+            self.put(*stage, change.key.clone(), change.state.clone(), change.wakes_at);
+        }
     }
 
     /// Puts back what a changelog holds; a later record of the key takes the place of an earlier one.
@@ -44,8 +48,8 @@ impl MemoryView {
 }
 
 impl StateView for MemoryView {
-    fn get_many(&self, keys: &[(StageIndex, Key)]) -> Result<Vec<Option<Vec<u8>>>, StateError> {
-        Ok(keys.iter().map(|key| self.states.get(key).cloned()).collect())
+    fn get_many(&self, keys: &[(&[u8], StageIndex)]) -> Result<Vec<Option<Vec<u8>>>, StateError> {
+        Ok(keys.iter().map(|(key, stage)| self.states.get(&(*stage, key.to_vec())).cloned()).collect())
     }
 
     fn due(&self, until: EventTime) -> Result<Vec<Timer>, StateError> {
