@@ -6,10 +6,10 @@
 //!
 //! ```text
 //! net.rs -> api/ (one file an API family) -> node.rs: coordinator (groups, transactions, journal) and topics -> log/
-//!                                            housekeeping.rs: time-outs, fsync
+//!                                            housekeeping.rs: time-outs, fsync, retention, compaction
 //! ```
 //! Decisions are pure functions of state and input (`group/`, `txn/`, `meta.rs`, `log/producers.rs`, `settings.rs`,
-//! `log/records.rs`); the rest is I/O around them.
+//! `log/retention.rs`, `log/records.rs`); the rest is I/O around them.
 //!
 //! **Durability.** An acknowledged record has been given to the operating system: it survives `kill -9` of this process
 //! at any moment. Whether it survives a power failure is the [`Fsync`] policy's matter.
@@ -17,8 +17,8 @@
 //! **Not there**, and refused rather than pretended: replication, TLS, SASL, ACLs, quotas, topic ids in requests, fetch
 //! sessions, the KIP-848 and share group protocols, transaction protocol 2 (KIP-890), message formats before v2,
 //! re-compression (`compression.type` other than `producer`), tiered storage. An API or version that is not in the table of
-//! `api/mod.rs` closes the connection, as Kafka does. Retention and compaction are accepted and not done yet. Beyond loopback the
-//! broker only binds when told so: whoever reaches it may read and write everything.
+//! `api/mod.rs` closes the connection, as Kafka does. Beyond loopback the broker only binds when told so: whoever reaches it may read
+//! and write everything.
 
 mod api;
 mod coordinator;
@@ -67,6 +67,8 @@ pub struct BrokerConfig {
     pub default_partitions: i32,
     pub auto_create_topics: bool,
     pub fsync: Fsync,
+    /// How often logs are looked through for what retention and compaction remove.
+    pub housekeeping_every: Duration,
     pub max_connections: usize,
     pub max_request_bytes: usize,
 }
@@ -81,6 +83,7 @@ impl BrokerConfig {
             default_partitions: 1,
             auto_create_topics: false,
             fsync: Fsync::Every(Duration::from_secs(1)),
+            housekeeping_every: Duration::from_secs(300),
             max_connections: 1024,
             max_request_bytes: 100 << 20,
         }

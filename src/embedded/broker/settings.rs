@@ -1,7 +1,7 @@
 //! Topic configuration: which keys there are, what they default to, and which values are legal.
 //!
-//! Pure. Keys marked `acts: false` are accepted and reported, so that tools which copy configurations between clusters
-//! work, but a single node has nothing to do with them.
+//! Pure. Keys of the second group are accepted and reported, so that tools which copy configurations between clusters work, but a
+//! single node has nothing to do with them.
 
 use std::collections::BTreeMap;
 
@@ -19,6 +19,7 @@ pub struct Settings {
     pub min_cleanable_ratio: f64,
     pub delete_retention_ms: i64,
     pub min_compaction_lag_ms: i64,
+    pub max_compaction_lag_ms: i64,
 }
 
 /// How a value is checked, and what `DescribeConfigs` calls its type.
@@ -47,6 +48,7 @@ const fn key(name: &'static str, default: &'static str, kind: Kind) -> Key {
 pub const KEYS: &[Key] = &[
     key("cleanup.policy", "delete", Kind::Policy),
     key("delete.retention.ms", "86400000", Kind::Whole(0)),
+    key("max.compaction.lag.ms", "9223372036854775807", Kind::Whole(1)),
     key("max.message.bytes", "1048588", Kind::Whole(0)),
     key("message.timestamp.type", "CreateTime", Kind::One(&["CreateTime", "LogAppendTime"])),
     key("min.cleanable.dirty.ratio", "0.5", Kind::Ratio),
@@ -63,7 +65,6 @@ pub const KEYS: &[Key] = &[
     key("follower.replication.throttled.replicas", "", Kind::Free),
     key("index.interval.bytes", "4096", Kind::Whole(0)),
     key("leader.replication.throttled.replicas", "", Kind::Free),
-    key("max.compaction.lag.ms", "9223372036854775807", Kind::Whole(1)),
     key("message.timestamp.after.max.ms", "9223372036854775807", Kind::Whole(0)),
     key("message.timestamp.before.max.ms", "9223372036854775807", Kind::Whole(0)),
     key("min.insync.replicas", "1", Kind::Whole(1)),
@@ -129,6 +130,7 @@ impl Settings {
             min_cleanable_ratio: text("min.cleanable.dirty.ratio").parse().unwrap_or(0.5),
             delete_retention_ms: whole("delete.retention.ms"),
             min_compaction_lag_ms: whole("min.compaction.lag.ms"),
+            max_compaction_lag_ms: whole("max.compaction.lag.ms"),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! is tried beside it (`src/embedded/broker/log/recovery.rs`).
 
 mod admin;
+mod cleaning;
 mod client;
 mod full_disk;
 mod groups;

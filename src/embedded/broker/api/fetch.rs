@@ -1,5 +1,6 @@
 //! Fetch: what is there at once, else wait until something is, or until the client's patience ends.
 
+use crate::embedded::broker::log::producers::Aborted;
 use crate::embedded::broker::log::segment::Slice;
 use crate::embedded::broker::node::Node;
 use crate::embedded::broker::partition::Partition;
@@ -94,7 +95,8 @@ fn read(
     if asked.current_leader_epoch > 0 {
         return Err(ResponseError::UnknownLeaderEpoch);
     }
-    let (slice, answer, to) = {
+    // The file and the list of aborted transactions must be of one moment: compaction changes both.
+    let (slice, answer, to, aborted) = {
         let log = partition.log();
         let slice: Slice = log.locate(asked.fetch_offset).ok_or(ResponseError::OffsetOutOfRange)?;
         let answer = PartitionData::default()
@@ -102,7 +104,13 @@ fn read(
             .with_high_watermark(log.end())
             .with_last_stable_offset(log.stable_end())
             .with_log_start_offset(log.start());
-        (slice, answer, if committed { log.stable_end() } else { log.end() })
+        let to = if committed { log.stable_end() } else { log.end() };
+        let listed = |aborted: &Aborted| {
+            let answer = AbortedTransaction::default().with_producer_id(ProducerId(aborted.producer_id));
+            answer.with_first_offset(aborted.first)
+        };
+        let aborted = committed.then(|| log.producers().aborted_between(asked.fetch_offset, to).map(listed).collect());
+        (slice, answer, to, aborted)
     };
     let records = match max {
         Some(max) if asked.fetch_offset < to => slice
@@ -110,20 +118,7 @@ fn read(
             .map_err(|_| ResponseError::KafkaStorageError)?,
         _ => Bytes::new(),
     };
-    let aborted = if committed { Some(aborted(partition, asked.fetch_offset, &records)) } else { None };
     Ok(answer.with_records(Some(records)).with_aborted_transactions(aborted))
-}
-
-fn aborted(partition: &Partition, from: i64, records: &Bytes) -> Vec<AbortedTransaction> {
-    if records.is_empty() {
-        return Vec::new();
-    }
-    let log = partition.log();
-    let aborted = log.producers().aborted_between(from, log.stable_end());
-    let listed = aborted.map(|aborted| {
-        AbortedTransaction::default().with_producer_id(ProducerId(aborted.producer_id)).with_first_offset(aborted.first)
-    });
-    listed.collect()
 }
 
 fn failed(partition: i32, error: ResponseError) -> PartitionData {

@@ -30,7 +30,7 @@ impl Log {
             return Some((batch.base_offset.max(self.start), batch.max_timestamp));
         }
         match records::find(batch, bytes, |record| record.timestamp >= timestamp && record.offset >= self.start) {
-            Ok(found) => found.map(|record| (record.offset, record.timestamp)),
+            Ok(found) => found,
             // What cannot be looked into is not skipped: its reader begins a little early.
             Err(_) => Some((batch.base_offset.max(self.start), batch.max_timestamp)),
         }

@@ -7,10 +7,12 @@
 //! Not here: who waits for new records (`partition.rs`); retention and compaction, which are not done.
 
 pub mod batch;
+pub mod compaction;
 mod lookup;
 pub mod producers;
 mod records;
 mod recovery;
+mod retention;
 pub mod segment;
 
 use super::settings::Settings;
@@ -41,6 +43,8 @@ pub struct Log {
     start: i64,
     next: i64,
     producers: Producers,
+    /// Up to which offset passes of compaction came, and when, since the broker's start.
+    passes: Vec<(i64, i64)>,
     /// Force every batch to disk before it counts.
     sync: bool,
     /// Files with writes that were not yet forced to disk.
@@ -94,7 +98,7 @@ impl Log {
         }
         if settings.compacted {
             // A compacted topic cannot keep records without a key.
-            let keyless = records::find(&batch, records, |record| !record.has_key);
+            let keyless = records::find(&batch, records, |record| record.key.is_none());
             if keyless.map_err(|_| ResponseError::CorruptMessage)?.is_some() {
                 return Err(ResponseError::InvalidRecord.into());
             }
@@ -104,8 +108,8 @@ impl Log {
         if settings.broker_time {
             batch::set_broker_time(&mut bytes, now);
         }
-        let batch = self.write(&mut bytes, settings, now)?;
-        self.producers.appended(&batch);
+        let batch = self.write(&mut bytes, settings)?;
+        self.producers.appended(&batch, now);
         Ok(Placed { base_offset: batch.base_offset, broker_time })
     }
 
@@ -118,17 +122,18 @@ impl Log {
         now: i64,
     ) -> Result<(), ResponseError> {
         let mut bytes = batch::marker(producer.0, producer.1, commit, now);
-        let batch = self.write(&mut bytes, settings, now)?;
-        self.producers.ended(&batch, commit);
+        let batch = self.write(&mut bytes, settings)?;
+        self.producers.ended(&batch, commit, now);
         Ok(())
     }
 
-    fn write(&mut self, bytes: &mut [u8], settings: &Settings, now: i64) -> Result<Batch, ResponseError> {
+    fn write(&mut self, bytes: &mut [u8], settings: &Settings) -> Result<Batch, ResponseError> {
         batch::set_offset(bytes, self.next);
         let batch = Batch::parse(bytes).ok_or(ResponseError::CorruptMessage)?;
         let active = self.active();
         let full = active.size + bytes.len() as u64 > settings.segment_bytes;
-        let old = active.first_timestamp.is_some_and(|first| now.saturating_sub(first) > settings.segment_ms);
+        let reach = active.first_timestamp.map_or(0, |first| batch.max_timestamp.saturating_sub(first));
+        let old = reach > settings.segment_ms;
         if active.size > 0 && (full || old) {
             self.roll().map_err(|error| storage_failed(&self.dir, &error))?;
         }
@@ -143,10 +148,12 @@ impl Log {
     }
 
     /// Seals the active segment and begins a new one at the end. The producers are written down beside it, because
-    /// retention may remove the batches that tell of them.
+    /// retention and compaction may remove the batches that tell of them; after it, because a start believes only what does not reach
+    /// beyond the last segment's beginning.
     fn roll(&mut self) -> std::io::Result<()> {
+        let fresh = Segment::open(segment::path(&self.dir, self.next), self.next)?;
         self.save_producers()?;
-        self.segments.push(Segment::open(&self.dir, self.next)?);
+        self.segments.push(fresh);
         Ok(())
     }
 

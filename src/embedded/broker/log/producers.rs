@@ -7,7 +7,7 @@
 use super::batch::{Batch, NO_PRODUCER};
 use kafka_protocol::error::ResponseError;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A producer may have five batches in flight, so a retry can reach this far back.
 const REMEMBERED: usize = 5;
@@ -29,7 +29,8 @@ struct Producer {
     admitted: bool,
     /// The epoch was raised here, so the sequence must begin at 0. (A producer that was forgotten goes on where it is.)
     raised: bool,
-    last_timestamp: i64,
+    #[serde(alias = "last_timestamp")]
+    last_seen: i64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,12 +88,12 @@ impl Producers {
     }
 
     /// Remembers an appended data batch.
-    pub fn appended(&mut self, batch: &Batch) {
+    pub fn appended(&mut self, batch: &Batch, now: i64) {
         if batch.producer_id == NO_PRODUCER {
             return;
         }
         let producer = self.at_epoch(batch.producer_id, batch.producer_epoch);
-        producer.last_timestamp = batch.max_timestamp;
+        producer.last_seen = now;
         if producer.seen.len() == REMEMBERED {
             producer.seen.pop_front();
         }
@@ -101,16 +102,17 @@ impl Producers {
             last_sequence: batch.last_sequence(),
             base_offset: batch.base_offset,
         });
-        if batch.is_transactional() && producer.open.is_none() {
+        // Compaction may leave no more of a batch than its header.
+        if batch.is_transactional() && batch.count > 0 && producer.open.is_none() {
             producer.open = Some(batch.base_offset);
         }
     }
 
     /// Remembers an appended control batch.
-    pub fn ended(&mut self, batch: &Batch, commit: bool) {
+    pub fn ended(&mut self, batch: &Batch, commit: bool, now: i64) {
         let producer = self.at_epoch(batch.producer_id, batch.producer_epoch);
         producer.admitted = false;
-        producer.last_timestamp = batch.max_timestamp;
+        producer.last_seen = now;
         if let Some(first) = producer.open.take()
             && !commit
         {
@@ -122,7 +124,7 @@ impl Producers {
     pub fn admit(&mut self, producer_id: i64, epoch: i16, now: i64) {
         let producer = self.at_epoch(producer_id, epoch);
         producer.admitted = true;
-        producer.last_timestamp = now;
+        producer.last_seen = now;
     }
 
     /// After a restart only the coordinator knows which transactions are running.
@@ -137,7 +139,7 @@ impl Producers {
             open: None,
             admitted: false,
             raised: false,
-            last_timestamp: 0,
+            last_seen: 0,
         });
         if producer.epoch != epoch {
             producer.epoch = epoch;
@@ -162,19 +164,27 @@ impl Producers {
         self.aborted[start..].iter().filter(move |aborted| aborted.first < to)
     }
 
-    #[cfg(test)]
     /// Whether an aborted transaction of this producer covers `offset`.
     pub fn is_aborted(&self, producer_id: i64, offset: i64) -> bool {
         self.aborted_between(offset, offset + 1).any(|aborted| aborted.producer_id == producer_id)
     }
 
-    #[cfg(test)]
+    /// Compaction has removed the aborted records before `end` together with their markers: to go on listing them would
+    /// make a reader skip what the same producer committed later.
+    pub fn forget_aborted_before(&mut self, end: i64) {
+        self.aborted.retain(|aborted| aborted.last >= end);
+    }
+
+    /// The same after a restart: `markers` are the offsets of those that are there.
+    pub fn keep_aborted(&mut self, markers: &BTreeSet<i64>) {
+        self.aborted.retain(|aborted| markers.contains(&aborted.last));
+    }
+
     /// Forgets aborted transactions before the log's start, and producers silent since `idle_since`.
     pub fn forget(&mut self, log_start: i64, idle_since: i64) {
-        self.aborted.retain(|aborted| aborted.last >= log_start);
-        self.known.retain(|_, producer| {
-            producer.open.is_some() || producer.admitted || producer.last_timestamp >= idle_since
-        });
+        self.forget_aborted_before(log_start);
+        self.known
+            .retain(|_, producer| producer.open.is_some() || producer.admitted || producer.last_seen >= idle_since);
     }
 }
 
@@ -205,7 +215,7 @@ mod tests {
         for at in 0..6 {
             let next = batch(1, 0, at * 10, 10, i64::from(at) * 10);
             assert_eq!(producers.judge(&next), Verdict::Append);
-            producers.appended(&next);
+            producers.appended(&next, 0);
         }
         assert_eq!(producers.judge(&batch(1, 0, 10, 10, 0)), Verdict::Duplicate(10));
         assert_eq!(producers.judge(&batch(1, 0, 50, 10, 0)), Verdict::Duplicate(50));
@@ -219,7 +229,7 @@ mod tests {
     #[test]
     fn an_old_epoch_is_refused_and_a_new_one_starts_at_zero() {
         let mut producers = Producers::default();
-        producers.appended(&batch(1, 3, 0, 5, 0));
+        producers.appended(&batch(1, 3, 0, 5, 0), 0);
         assert_eq!(producers.judge(&batch(1, 2, 5, 1, 0)), Verdict::Refuse(ResponseError::InvalidProducerEpoch));
         assert_eq!(producers.judge(&batch(1, 4, 5, 1, 0)), Verdict::Refuse(ResponseError::OutOfOrderSequenceNumber));
         assert_eq!(producers.judge(&batch(1, 4, 0, 1, 0)), Verdict::Append);
@@ -228,7 +238,7 @@ mod tests {
     #[test]
     fn a_forgotten_producer_goes_on_with_its_own_sequence() {
         let mut producers = Producers::default();
-        producers.appended(&batch(1, 0, 0, 5, 0));
+        producers.appended(&batch(1, 0, 0, 5, 0), 0);
         producers.forget(0, 1);
         producers.admit(1, 0, 2);
         assert_eq!(producers.judge(&transactional(batch(1, 0, 5, 5, 5))), Verdict::Append);
@@ -237,7 +247,7 @@ mod tests {
     #[test]
     fn sequences_wrap_to_zero() {
         let mut producers = Producers::default();
-        producers.appended(&batch(1, 0, i32::MAX, 1, 0));
+        producers.appended(&batch(1, 0, i32::MAX, 1, 0), 0);
         assert_eq!(producers.judge(&batch(1, 0, 0, 1, 1)), Verdict::Append);
     }
 
@@ -248,20 +258,20 @@ mod tests {
         assert_eq!(producers.judge(&data), Verdict::NotAdmitted);
         producers.admit(1, 0, 0);
         assert_eq!(producers.judge(&data), Verdict::Append);
-        producers.appended(&data);
-        producers.ended(&batch(1, 0, -1, 1, 5), true);
+        producers.appended(&data, 0);
+        producers.ended(&batch(1, 0, -1, 1, 5), true, 0);
         assert_eq!(producers.judge(&transactional(batch(1, 0, 5, 5, 6))), Verdict::NotAdmitted);
     }
 
     #[test]
     fn open_and_aborted_transactions_are_found_by_offset() {
         let mut producers = Producers::default();
-        producers.appended(&transactional(batch(1, 0, 0, 5, 0)));
-        producers.appended(&transactional(batch(2, 0, 0, 5, 5)));
+        producers.appended(&transactional(batch(1, 0, 0, 5, 0)), 0);
+        producers.appended(&transactional(batch(2, 0, 0, 5, 5)), 0);
         assert_eq!(producers.first_open(), Some(0));
-        producers.ended(&batch(1, 0, -1, 1, 10), false);
+        producers.ended(&batch(1, 0, -1, 1, 10), false, 0);
         assert_eq!(producers.first_open(), Some(5));
-        producers.ended(&batch(2, 0, -1, 1, 11), true);
+        producers.ended(&batch(2, 0, -1, 1, 11), true, 0);
         assert_eq!(producers.first_open(), None);
         let aborted: Vec<_> = producers.aborted_between(3, 8).map(|aborted| aborted.producer_id).collect();
         assert_eq!(aborted, [1]);
@@ -272,8 +282,8 @@ mod tests {
     #[test]
     fn a_marker_with_a_newer_epoch_fences_the_old_one() {
         let mut producers = Producers::default();
-        producers.appended(&transactional(batch(1, 0, 0, 5, 0)));
-        producers.ended(&batch(1, 1, -1, 1, 5), false);
+        producers.appended(&transactional(batch(1, 0, 0, 5, 0)), 0);
+        producers.ended(&batch(1, 1, -1, 1, 5), false, 0);
         assert_eq!(producers.judge(&batch(1, 0, 5, 1, 6)), Verdict::Refuse(ResponseError::InvalidProducerEpoch));
         assert!(producers.is_aborted(1, 0));
     }

@@ -6,10 +6,13 @@
 
 use super::batch::{self, Batch};
 use super::producers::Producers;
-use super::segment::{Segment, Slice};
+use super::segment::{self, Segment, Slice};
 use super::{Error, Log};
+use crate::embedded::broker::node::now;
 use serde::{Deserialize, Serialize};
-use std::io;
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 const SNAPSHOT: &str = "producers.json";
@@ -25,78 +28,87 @@ impl Log {
     /// Opens or creates the log in `dir`; records before `start` were deleted by a client. With `sync`,
     /// batches are on disk before they count.
     pub fn open(dir: &Path, start: i64, sync: bool) -> Result<Log, Error> {
-        let at = |path: &Path| {
-            let path = path.to_path_buf();
-            move |source| Error::Io { path, source }
-        };
-        std::fs::create_dir_all(dir).map_err(at(dir))?;
-        let mut segments = Vec::new();
-        for base in bases(dir).map_err(at(dir))? {
-            segments.push(Segment::open(dir, base).map_err(at(dir))?);
-        }
-        let snapshot = load_snapshot(dir);
+        let io = |source| Error::Io { path: dir.to_path_buf(), source };
+        std::fs::create_dir_all(dir).map_err(io)?;
+        let bases = bases(dir).map_err(io)?;
+        let first = bases.first().copied().unwrap_or(start);
+        let reach = bases.last().copied().unwrap_or_default();
+        let known = load_snapshot(dir).filter(|snapshot| snapshot.end <= reach);
+        let replay_from = known.as_ref().map_or(i64::MIN, |snapshot| snapshot.end);
         let mut log = Log {
             dir: dir.to_path_buf(),
             segments: Vec::new(),
-            start: segments.first().map_or(start, |first| first.base.max(start)),
-            next: segments.first().map_or(start, |first| first.base),
-            producers: Producers::default(),
+            start: first.max(start),
+            next: first,
+            producers: known.map(|snapshot| snapshot.producers).unwrap_or_default(),
+            passes: Vec::new(),
             sync,
             unsynced: Vec::new(),
         };
-        let count = segments.len();
-        let reach = segments.last().map_or(0, |last| last.base);
-        let known = snapshot.filter(|snapshot| snapshot.end <= reach);
-        let replay_from = known.as_ref().map_or(i64::MIN, |snapshot| snapshot.end);
-        log.producers = known.map(|snapshot| snapshot.producers).unwrap_or_default();
-        for (nth, segment) in segments.into_iter().enumerate() {
-            let path = segment.path.clone();
-            log.replay(segment, nth + 1 == count, replay_from).map_err(|error| match error {
-                Replay::Io(source) => Error::Io { path, source },
-                Replay::Damaged(position) => Error::Damaged { path, position },
-            })?;
+        let mut markers = BTreeSet::new();
+        for base in bases {
+            let damaged = log.replay(base, base == reach, replay_from, &mut markers).map_err(io)?;
+            if let Some(position) = damaged {
+                return Err(Error::Damaged { path: segment::path(dir, base), position });
+            }
         }
         log.producers.close_admissions();
+        log.producers.keep_aborted(&markers);
         log.next = log.next.max(log.start);
         if log.segments.is_empty() {
-            log.segments.push(Segment::open(dir, log.next).map_err(at(dir))?);
+            log.segments.push(Segment::open(segment::path(dir, log.next), log.next).map_err(io)?);
         }
         Ok(log)
     }
 
-    fn replay(&mut self, mut segment: Segment, last: bool, replay_from: i64) -> Result<(), Replay> {
-        let length = segment.file.metadata().map_err(Replay::Io)?.len();
-        let all = Slice { file: segment.file.clone(), position: 0, end: length };
-        self.next = self.next.max(segment.base);
-        let (valid, damage) = all
-            .scan(true, |batch, bytes, _| {
+    /// Takes in one segment; says where it is damaged, unless it is the last, which is cut off there. `markers` gathers the offsets of
+    /// transactions' ends.
+    fn replay(
+        &mut self,
+        base: i64,
+        last: bool,
+        replay_from: i64,
+        markers: &mut BTreeSet<i64>,
+    ) -> io::Result<Option<u64>> {
+        let mut segment = Segment::open(segment::path(&self.dir, base), base)?;
+        if base < self.next {
+            // Its records are in the segment before: a compaction that was cut short did not remove it.
+            return segment.remove().map(|()| None);
+        }
+        let end = segment.file.metadata()?.len();
+        self.next = base;
+        let (valid, damage) =
+            Slice { file: segment.file.clone(), position: 0, end }.scan(true, |batch, bytes, _| {
                 segment.admit(batch);
                 self.next = batch.last_offset() + 1;
+                if batch.is_control() {
+                    markers.insert(batch.base_offset);
+                }
                 if batch.base_offset >= replay_from {
                     self.remember(batch, bytes);
                 }
                 Ok(true)
-            })
-            .map_err(Replay::Io)?;
+            })?;
         if let Some(damage) = damage {
             if !last {
-                return Err(Replay::Damaged(valid));
+                return Ok(Some(valid));
             }
             tracing::warn!(
-                segment = %segment.path.display(), ?damage, dropped_bytes = length - valid, next_offset = self.next,
+                segment = %segment.path.display(), ?damage, dropped_bytes = end - valid, next_offset = self.next,
                 "the tail of the log was not completely written; cut off"
             );
-            segment.file.set_len(valid).and_then(|()| segment.file.sync_data()).map_err(Replay::Io)?;
+            segment.file.set_len(valid)?;
+            segment.file.sync_data()?;
         }
         self.segments.push(segment);
-        Ok(())
+        Ok(None)
     }
 
     fn remember(&mut self, batch: &Batch, bytes: &[u8]) {
         if !batch.is_control() {
-            self.producers.appended(batch);
+            self.producers.appended(batch, now());
         } else if let Some(commit) = batch::marker_commits(bytes) {
-            self.producers.ended(batch, commit);
+            self.producers.ended(batch, commit, now());
         }
     }
 
@@ -104,14 +116,11 @@ impl Log {
         let snapshot = Snapshot { end: self.next, producers: &self.producers };
         let bytes = serde_json::to_vec(&snapshot).map_err(io::Error::other)?;
         let fresh = self.dir.join("producers.json.new");
-        std::fs::write(&fresh, bytes)?;
+        let mut file = File::create(&fresh)?;
+        file.write_all(&bytes)?;
+        file.sync_data()?;
         std::fs::rename(fresh, self.dir.join(SNAPSHOT))
     }
-}
-
-enum Replay {
-    Io(io::Error),
-    Damaged(u64),
 }
 
 fn bases(dir: &Path) -> io::Result<Vec<i64>> {

@@ -53,10 +53,14 @@ pub enum Damage {
     Checksum,
 }
 
+/// The file of the segment that begins at `base`.
+pub fn path(dir: &Path, base: i64) -> PathBuf {
+    dir.join(format!("{base:020}.log"))
+}
+
 impl Segment {
     /// Opens or creates the file; `admit` what it holds batch by batch afterwards.
-    pub fn open(dir: &Path, base: i64) -> io::Result<Segment> {
-        let path = dir.join(format!("{base:020}.log"));
+    pub fn open(path: PathBuf, base: i64) -> io::Result<Segment> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
         Ok(Segment {
             base,
@@ -105,7 +109,6 @@ impl Segment {
         self.slice_from(after)
     }
 
-    #[cfg(test)]
     pub fn whole(&self) -> Slice {
         Slice { file: self.file.clone(), position: 0, end: self.size }
     }
@@ -203,7 +206,7 @@ mod tests {
     use super::*;
 
     fn segment(dir: &Path, sizes: &[usize]) -> Segment {
-        let mut segment = Segment::open(dir, 0).unwrap();
+        let mut segment = Segment::open(path(dir, 0), 0).unwrap();
         for (at, size) in sizes.iter().enumerate() {
             let value = "x".repeat(*size);
             let mut bytes = records((-1, -1, -1), false, &[(None, Some(value.as_str()), at as i64 * 10); 2]);
