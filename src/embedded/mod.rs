@@ -2,5 +2,6 @@
 //! installed. Each speaks its original's protocol over loopback and is reached through the ordinary client: there is one path.
 
 pub mod broker;
+mod journal;
 pub mod registry;
 pub mod slack;

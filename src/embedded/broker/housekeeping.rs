@@ -70,14 +70,6 @@ fn clean_one(partition: &Partition, settings: &Settings) -> std::io::Result<()> 
 fn expire(node: &Node) {
     let mut coordinator = node.coordinator();
     coordinator.expire_groups(now());
-    // A transaction whose markers could not be written because the disk was full.
-    let mut result = node.finish_decided(&mut coordinator);
-    for id in coordinator.overdue_txns(now()) {
-        let Some(fenced) = coordinator.meta().txns.get(&id).map(|txn| txn.fenced()) else { continue };
-        tracing::info!(transactional_id = id, "the transaction's time is up; aborted");
-        result = result.and(node.end_txn(&mut coordinator, &id, fenced));
-    }
-    if let Err(error) = result {
-        tracing::error!(%error, "a transaction could not be ended; tried again");
-    }
+    node.finish_decided(&mut coordinator);
+    node.abort_overdue(&mut coordinator);
 }

@@ -24,20 +24,21 @@ mod api;
 mod coordinator;
 mod group;
 mod housekeeping;
-mod journal;
 mod log;
 mod meta;
 mod net;
 mod node;
+mod outage;
 mod partition;
 mod settings;
 mod txn;
 
+use crate::embedded::journal;
 use node::Node;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -96,16 +97,15 @@ pub enum Error {
     NotLoopback(SocketAddr),
     #[error("cannot listen on {addr}: {source}")]
     Listen { addr: SocketAddr, source: io::Error },
-    #[error("cannot use the data directory {path}: {source}")]
-    DataDir { path: PathBuf, source: io::Error },
-    #[error("the data directory {path} is in use by another broker; stop it or choose another directory")]
-    InUse { path: PathBuf },
     #[error(transparent)]
-    OpenJournal(#[from] journal::Error),
-    #[error("cannot write to the journal while starting; see the log")]
-    Journal,
-    #[error(transparent)]
-    Log(#[from] log::Error),
+    Journal(#[from] journal::Error),
+    #[error("cannot open the log {path}: {source}")]
+    Log { path: PathBuf, source: io::Error },
+    #[error(
+        "segment {path} is damaged at byte {position} although later segments follow; restore it from a copy, or \
+         remove it to go on without its records"
+    )]
+    Damaged { path: PathBuf, position: u64 },
     #[error("cannot start the broker's threads: {0}")]
     Runtime(io::Error),
 }
@@ -122,17 +122,24 @@ impl Broker {
     /// Opens the data directory and serves. Blocking, callable from anywhere: the broker has threads and a tokio
     /// runtime of its own. It accepts connections when this returns.
     pub fn start(config: BrokerConfig) -> Result<Broker, Error> {
-        if !config.listen.ip().is_loopback() && !config.allow_non_loopback {
-            return Err(Error::NotLoopback(config.listen));
+        let listen = config.listen;
+        if !listen.ip().is_loopback() && !config.allow_non_loopback {
+            return Err(Error::NotLoopback(listen));
         }
+        let failed = |source| Error::Listen { addr: listen, source };
+        let listener = TcpListener::bind(listen).map_err(failed)?;
+        listener.set_nonblocking(true).map_err(failed)?;
+        let addr = listener.local_addr().map_err(failed)?;
+        let node = Arc::new(Node::open(config, addr)?);
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        let runtime = runtime.worker_threads(2).thread_name("broker").enable_all().build().map_err(Error::Runtime)?;
+        let listener = {
+            let _inside = runtime.enter();
+            tokio::net::TcpListener::from_std(listener).map_err(failed)?
+        };
         let (stop, stopped) = watch::channel(false);
-        let (ready, started) = mpsc::channel();
-        let thread = std::thread::Builder::new()
-            .name("broker".into())
-            .spawn(move || run(config, stopped, &ready))
-            .map_err(Error::Runtime)?;
-        let gone = |_| Error::Runtime(io::Error::other("the broker's thread ended while starting"));
-        let addr = started.recv().map_err(gone)??;
+        let serve = move || runtime.block_on(serve(node, listener, stopped));
+        let thread = std::thread::Builder::new().name("broker".into()).spawn(serve).map_err(Error::Runtime)?;
         Ok(Broker { addr, stop, thread: Some(thread) })
     }
 
@@ -142,11 +149,13 @@ impl Broker {
     }
 
     /// Answers what has been received, closes the connections and forces everything to disk.
-    pub fn stop(mut self) {
-        self.shut_down();
+    pub fn stop(self) {
+        drop(self);
     }
+}
 
-    fn shut_down(&mut self) {
+impl Drop for Broker {
+    fn drop(&mut self) {
         self.stop.send_replace(true);
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
@@ -154,39 +163,6 @@ impl Broker {
             tracing::error!("the broker's thread panicked");
         }
     }
-}
-
-impl Drop for Broker {
-    fn drop(&mut self) {
-        self.shut_down();
-    }
-}
-
-fn run(config: BrokerConfig, stopped: watch::Receiver<bool>, ready: &mpsc::Sender<Result<SocketAddr, Error>>) {
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    runtime.worker_threads(2).thread_name("broker").enable_all();
-    // A caller that is gone needs no answer.
-    match runtime.build().map_err(Error::Runtime) {
-        Ok(runtime) => runtime.block_on(async {
-            match open(config).await {
-                Ok((node, listener)) => {
-                    let _ = ready.send(Ok(node.addr));
-                    serve(node, listener, stopped).await;
-                }
-                Err(error) => drop(ready.send(Err(error))),
-            }
-        }),
-        Err(error) => drop(ready.send(Err(error))),
-    }
-}
-
-async fn open(config: BrokerConfig) -> Result<(Arc<Node>, tokio::net::TcpListener), Error> {
-    let failed = |source| Error::Listen { addr: config.listen, source };
-    let listener = tokio::net::TcpListener::bind(config.listen).await.map_err(failed)?;
-    let addr = listener.local_addr().map_err(failed)?;
-    let node = tokio::task::spawn_blocking(move || Node::open(config, addr)).await;
-    let node = node.map_err(|panic| Error::Runtime(io::Error::other(panic)))??;
-    Ok((Arc::new(node), listener))
 }
 
 async fn serve(node: Arc<Node>, listener: tokio::net::TcpListener, mut stopped: watch::Receiver<bool>) {

@@ -3,7 +3,8 @@
 use super::log::{Log, Placed, Refused};
 use super::settings::Settings;
 use kafka_protocol::error::ResponseError;
-use std::sync::{Arc, Mutex, MutexGuard};
+use parking_lot::{Mutex, MutexGuard};
+use std::sync::Arc;
 use tokio::sync::Notify;
 
 #[derive(Debug)]
@@ -25,7 +26,7 @@ impl Partition {
     }
 
     pub fn log(&self) -> MutexGuard<'_, Log> {
-        self.log.lock().expect("no thread panics while it holds a log")
+        self.log.lock()
     }
 
     pub fn append(&self, records: &[u8], settings: &Settings, now: i64) -> Result<Placed, Refused> {
@@ -54,14 +55,14 @@ impl Partition {
 
     /// Wakes `wake` once, at the next change that its reader can see.
     pub fn wait(&self, wake: &Arc<Notify>, committed_only: bool) {
-        let mut waiting = self.waiting();
+        let mut waiting = self.waiting.lock();
         // Fetches that timed out have let go of theirs.
         waiting.retain(|one| Arc::strong_count(&one.wake) > 1);
         waiting.push(Waiting { wake: wake.clone(), committed_only });
     }
 
     fn wake(&self, stable_moved: bool) {
-        self.waiting().retain(|one| {
+        self.waiting.lock().retain(|one| {
             let sees = stable_moved || !one.committed_only;
             if sees {
                 one.wake.notify_one();
@@ -73,9 +74,5 @@ impl Partition {
     /// Wakes every reader: the partition is going away.
     pub fn wake_all(&self) {
         self.wake(true);
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, Vec<Waiting>> {
-        self.waiting.lock().expect("no thread panics while it holds the waiting readers")
     }
 }

@@ -3,7 +3,7 @@
 //! ```text
 //!   HTTP ──> decide(state, request) ──> event ──> journal (synced) ──> evolve(state, event) ──> answer
 //! ```
-//! Decisions are pure (`decide`, `query`, `state`), the disk is `journal`, HTTP is `http`. One thread serves all requests
+//! Decisions are pure (`decide`, `query`, `state`), the disk is `embedded/journal.rs`, HTTP is `http`. One thread serves all requests
 //! one after the other: nothing to interleave, and a registry is asked seldom.
 //!
 //! It knows Avro only. References, rule sets, metadata, contexts, guids and the IMPORT mode are refused in words, not
@@ -12,16 +12,15 @@
 
 mod decide;
 mod http;
-mod journal;
 mod normal;
 mod query;
 mod refusal;
 mod state;
 
 use self::decide::Decision;
-use self::journal::Journal;
 use self::refusal::Refusal;
-use self::state::{Inapplicable, State};
+use self::state::{Event, Inapplicable, State};
+use crate::embedded::journal::{self, Journal};
 use serde_json::Value;
 use std::io;
 use std::net::SocketAddr;
@@ -62,6 +61,9 @@ pub struct Registry {
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
+
+/// The format's version is in the name: another format is another file.
+const JOURNAL: &str = "registry.v1.journal";
 
 /// Requests in flight get this long at the end. What they changed is on disk either way.
 const GRACE: Duration = Duration::from_secs(2);
@@ -136,7 +138,8 @@ struct Core {
 
 impl Core {
     fn open(config: &RegistryConfig) -> Result<Core, Error> {
-        let (journal, events) = Journal::open(&config.data_dir)?;
+        // A `_schemas` topic would tie the registry's start to the broker's and buy nothing on one machine.
+        let (journal, events) = Journal::open::<Event>(&config.data_dir, JOURNAL, true)?;
         let mut state = State::default();
         for (index, event) in events.iter().enumerate() {
             state.evolve(event).map_err(|source| Error::Replay { line: index + 1, source })?;

@@ -15,25 +15,17 @@ mod recovery;
 mod retention;
 pub mod segment;
 
+use super::outage::Outage;
 use super::settings::Settings;
 use batch::Batch;
 use kafka_protocol::error::ResponseError;
 use producers::{Producers, Verdict};
 use segment::{Segment, Slice};
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error("cannot open the log {path}: {source}")]
-    Io { path: PathBuf, source: std::io::Error },
-    #[error(
-        "segment {path} is damaged at byte {position} although later segments follow; restore it from a copy, or \
-         remove it to go on without its records"
-    )]
-    Damaged { path: PathBuf, position: u64 },
-}
+const NEVER_EMPTY: &str = "a log has at least one segment from open to close";
 
 #[derive(Debug)]
 pub struct Log {
@@ -49,6 +41,7 @@ pub struct Log {
     sync: bool,
     /// Files with writes that were not yet forced to disk.
     unsynced: Vec<Arc<File>>,
+    outage: Outage,
 }
 
 /// What became of a client's batch.
@@ -130,21 +123,27 @@ impl Log {
     fn write(&mut self, bytes: &mut [u8], settings: &Settings) -> Result<Batch, ResponseError> {
         batch::set_offset(bytes, self.next);
         let batch = Batch::parse(bytes).ok_or(ResponseError::CorruptMessage)?;
+        let written = self.put(bytes, &batch, settings);
+        self.outage.note(format_args!("write to the log {}", self.dir.display()), &written);
+        written.map_err(|_| ResponseError::KafkaStorageError)?;
+        self.next = batch.last_offset() + 1;
+        Ok(batch)
+    }
+
+    fn put(&mut self, bytes: &[u8], batch: &Batch, settings: &Settings) -> std::io::Result<()> {
         let active = self.active();
         let full = active.size + bytes.len() as u64 > settings.segment_bytes;
         let reach = active.first_timestamp.map_or(0, |first| batch.max_timestamp.saturating_sub(first));
-        let old = reach > settings.segment_ms;
-        if active.size > 0 && (full || old) {
-            self.roll().map_err(|error| storage_failed(&self.dir, &error))?;
+        if active.size > 0 && (full || reach > settings.segment_ms) {
+            self.roll()?;
         }
-        let Some(active) = self.segments.last_mut() else { return Err(ResponseError::KafkaStorageError) };
-        active.append(bytes, &batch, self.sync).map_err(|error| storage_failed(&self.dir, &error))?;
-        let file = active.file.clone();
-        if !self.sync && self.unsynced.last().is_none_or(|last| !Arc::ptr_eq(last, &file)) {
-            self.unsynced.push(file);
+        let sync = self.sync;
+        let active = self.segments.last_mut().expect(NEVER_EMPTY);
+        active.append(bytes, batch, sync)?;
+        if !sync && self.unsynced.last().is_none_or(|last| !Arc::ptr_eq(last, &active.file)) {
+            self.unsynced.push(active.file.clone());
         }
-        self.next = batch.last_offset() + 1;
-        Ok(batch)
+        Ok(())
     }
 
     /// Seals the active segment and begins a new one at the end. The producers are written down beside it, because
@@ -158,7 +157,7 @@ impl Log {
     }
 
     fn active(&self) -> &Segment {
-        self.segments.last().expect("a log has at least one segment from open to close")
+        self.segments.last().expect(NEVER_EMPTY)
     }
 
     /// Where to read from `offset` on; `None` outside `start..=end`.
@@ -180,15 +179,10 @@ impl Log {
         Ok(())
     }
 
-    /// Files to force to disk; they are taken as done.
-    pub fn take_unsynced(&mut self) -> Vec<Arc<File>> {
-        std::mem::take(&mut self.unsynced)
+    /// Files to force to disk.
+    pub fn unsynced(&mut self) -> &mut Vec<Arc<File>> {
+        &mut self.unsynced
     }
-}
-
-fn storage_failed(dir: &Path, error: &std::io::Error) -> ResponseError {
-    tracing::error!(dir = %dir.display(), %error, "cannot write to the log");
-    ResponseError::KafkaStorageError
 }
 
 /// Why a batch was not appended.

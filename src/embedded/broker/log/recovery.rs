@@ -4,11 +4,13 @@
 //! Only the last segment may have a damaged tail (the broker died while writing it). Damage in an earlier one means
 //! that the disk lost data it had kept, and stops the start.
 
+use super::Log;
 use super::batch::{self, Batch};
 use super::producers::Producers;
 use super::segment::{self, Segment, Slice};
-use super::{Error, Log};
+use crate::embedded::broker::Error;
 use crate::embedded::broker::node::now;
+use crate::embedded::broker::outage::Outage;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -28,7 +30,7 @@ impl Log {
     /// Opens or creates the log in `dir`; records before `start` were deleted by a client. With `sync`,
     /// batches are on disk before they count.
     pub fn open(dir: &Path, start: i64, sync: bool) -> Result<Log, Error> {
-        let io = |source| Error::Io { path: dir.to_path_buf(), source };
+        let io = |source| Error::Log { path: dir.to_path_buf(), source };
         std::fs::create_dir_all(dir).map_err(io)?;
         let bases = bases(dir).map_err(io)?;
         let first = bases.first().copied().unwrap_or(start);
@@ -44,6 +46,7 @@ impl Log {
             passes: Vec::new(),
             sync,
             unsynced: Vec::new(),
+            outage: Outage::default(),
         };
         let mut markers = BTreeSet::new();
         for base in bases {
