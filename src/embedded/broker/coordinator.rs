@@ -5,6 +5,7 @@
 use super::group::{Answer, Answers, Group, Waiter};
 use super::meta::{Entry, Meta};
 use super::outage::Outage;
+use super::txn::Txn;
 use crate::embedded::journal::{Error, Journal};
 use kafka_protocol::error::ResponseError;
 use std::collections::BTreeMap;
@@ -35,6 +36,10 @@ impl Coordinator {
 
     pub fn meta(&self) -> &Meta {
         &self.meta
+    }
+
+    pub fn txn(&self, id: &str) -> Result<&Txn, ResponseError> {
+        self.meta.txns.get(id).ok_or(ResponseError::InvalidProducerIdMapping)
     }
 
     /// Makes a fact true. If the journal cannot take it, it is not.

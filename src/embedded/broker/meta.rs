@@ -1,5 +1,6 @@
 //! What the journal says, as a value: topics, transactions, committed offsets. Pure: state and one entry give the next.
 
+use super::settings::Configs;
 use super::txn::{State, Txn};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -67,7 +68,7 @@ pub struct TopicMeta {
     /// Unique for ever; names the directory, so that a topic that is created again starts empty.
     pub serial: u32,
     pub partitions: i32,
-    pub configs: BTreeMap<String, String>,
+    pub configs: Configs,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

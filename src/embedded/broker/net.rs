@@ -3,7 +3,7 @@
 //! Bounded: number of connections and how long one may be silent, size of a request, large requests at a time. A frame that breaks
 //! the protocol closes its connection only.
 
-use super::api::{self, Peer};
+use super::api;
 use super::node::Node;
 use bytes::{BufMut, Bytes, BytesMut};
 use std::io;
@@ -72,7 +72,7 @@ async fn converse(
     mut stopped: watch::Receiver<bool>,
 ) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let peer = Peer { host: stream.peer_addr()?.ip().to_string() };
+    let peer = stream.peer_addr()?.ip().to_string();
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::with_capacity(READ_BUFFER, reader);
     loop {
@@ -91,7 +91,7 @@ async fn converse(
             Ok(Some(answer)) => timeout(IDLE, writer.write_all(&answer)).await??,
             Ok(None) => {}
             Err(refused) => {
-                tracing::warn!(peer = peer.host, %refused, "request refused, connection closed");
+                tracing::warn!(peer, %refused, "request refused, connection closed");
                 return Ok(());
             }
         }

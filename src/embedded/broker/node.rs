@@ -8,7 +8,7 @@ use super::log::Log;
 use super::meta::{Entry, TopicMeta, TopicPartition};
 use super::outage::Outage;
 use super::partition::Partition;
-use super::settings::Settings;
+use super::settings::{Configs, Settings};
 use super::txn::{State, Txn};
 use super::{BrokerConfig, Error, Fsync};
 use kafka_protocol::error::ResponseError;
@@ -21,7 +21,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The one node of the cluster.
 pub const NODE_ID: i32 = 1;
-const MAX_PARTITIONS: i32 = 10_000;
+/// In all topics. Each has a file open as long as the broker runs; whoever needs more has outgrown one node.
+const MAX_PARTITIONS: i32 = 4_000;
 
 /// A topic as it is now; a change makes a new value that shares the partitions.
 #[derive(Debug)]
@@ -128,12 +129,25 @@ impl Node {
         coordinator: &mut Coordinator,
         name: &str,
         partitions: i32,
-        configs: BTreeMap<String, String>,
+        configs: Configs,
     ) -> Result<(), ResponseError> {
-        if !(1..=MAX_PARTITIONS).contains(&partitions) {
+        let known = self.topic(name).ok();
+        let others = self
+            .topics
+            .read()
+            .iter()
+            .filter(|(other, _)| *other != name)
+            .map(|(_, topic)| topic.meta.partitions)
+            .sum::<i32>();
+        if !(1..=MAX_PARTITIONS - others).contains(&partitions) {
+            tracing::warn!(
+                topic = name,
+                partitions,
+                others,
+                "a topic was refused: {MAX_PARTITIONS} partitions in all are the most"
+            );
             return Err(ResponseError::InvalidPartitions);
         }
-        let known = self.topic(name).ok();
         let serial = known.as_ref().map_or(coordinator.meta().next_serial, |topic| topic.meta.serial);
         let meta = TopicMeta { serial, partitions, configs };
         let open = known.map(|topic| topic.partitions.clone()).unwrap_or_default();
@@ -167,7 +181,7 @@ impl Node {
         partitions: &[TopicPartition],
         groups: &[String],
     ) -> Result<(), ResponseError> {
-        let txn = coordinator.meta().txns.get(id).ok_or(ResponseError::InvalidProducerIdMapping)?;
+        let txn = coordinator.txn(id)?;
         let (producer_id, epoch) = (txn.producer_id, txn.epoch);
         if let Some(txn) = txn.with(partitions, groups, now())? {
             coordinator.record(Entry::Txn { id: id.to_owned(), txn })?;

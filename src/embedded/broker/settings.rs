@@ -5,6 +5,9 @@
 
 use std::collections::BTreeMap;
 
+/// A topic's configuration, as far as it was set.
+pub type Configs = BTreeMap<String, String>;
+
 /// What the log acts on, read from a topic's configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
@@ -81,29 +84,34 @@ pub fn find(name: &str) -> Option<&'static Key> {
 impl Key {
     /// What is wrong with `value`, in words for the client.
     pub fn check(&self, value: &str) -> Result<(), String> {
-        let legal = match self.kind {
-            Kind::Whole(least) => value.parse::<i64>().is_ok_and(|value| value >= least),
-            Kind::Ratio => value.parse::<f64>().is_ok_and(|value| (0.0..=1.0).contains(&value)),
-            Kind::Switch => matches!(value, "true" | "false"),
-            Kind::One(legal) => legal.contains(&value),
-            Kind::Policy => value.split(',').all(|part| matches!(part.trim(), "delete" | "compact")),
-            Kind::Free => true,
+        let (legal, needed) = match self.kind {
+            Kind::Whole(least) => {
+                let legal = value.parse::<i64>().is_ok_and(|value| value >= least);
+                (legal, format!("a whole number of at least {least} is needed"))
+            }
+            Kind::Ratio => {
+                let legal = value.parse::<f64>().is_ok_and(|value| (0.0..=1.0).contains(&value));
+                (legal, "a number from 0 to 1 is needed".to_owned())
+            }
+            Kind::Switch => (matches!(value, "true" | "false"), "true or false is needed".to_owned()),
+            Kind::One(legal) => (legal.contains(&value), format!("this broker knows {}", legal.join(", "))),
+            Kind::Policy => {
+                let legal = value.split(',').all(|part| matches!(part.trim(), "delete" | "compact"));
+                (legal, "delete, compact or both are needed".to_owned())
+            }
+            Kind::Free => return Ok(()),
         };
-        if legal {
-            return Ok(());
-        }
-        Err(match self.kind {
-            Kind::Whole(least) => format!("{}={value}: a whole number of at least {least} is needed", self.name),
-            Kind::Ratio => format!("{}={value}: a number from 0 to 1 is needed", self.name),
-            Kind::Switch => format!("{}={value}: true or false is needed", self.name),
-            Kind::One(legal) => format!("{}={value}: this broker knows {}", self.name, legal.join(", ")),
-            _ => format!("{}={value}: delete, compact or both are needed", self.name),
-        })
+        if legal { Ok(()) } else { Err(format!("{}={value}: {needed}", self.name)) }
     }
 }
 
+/// Every key with the value it has.
+pub fn effective(configs: &Configs) -> impl Iterator<Item = (&'static Key, &str)> {
+    KEYS.iter().map(|key| (key, configs.get(key.name).map_or(key.default, String::as_str)))
+}
+
 /// Checks a topic's whole configuration.
-pub fn check(configs: &BTreeMap<String, String>) -> Result<(), String> {
+pub fn check(configs: &Configs) -> Result<(), String> {
     configs.iter().try_for_each(|(name, value)| match find(name) {
         Some(key) => key.check(value),
         None => Err(format!("unknown topic configuration {name}")),
@@ -112,12 +120,10 @@ pub fn check(configs: &BTreeMap<String, String>) -> Result<(), String> {
 
 impl Settings {
     /// Reads a configuration that [`check`] has passed.
-    pub fn from_configs(configs: &BTreeMap<String, String>) -> Settings {
-        let text = |name: &str| {
-            let set = configs.get(name).map(String::as_str);
-            set.or(find(name).map(|key| key.default)).unwrap_or_default()
-        };
-        let whole = |name: &str| text(name).parse::<i64>().unwrap_or(i64::MAX);
+    pub fn from_configs(configs: &Configs) -> Settings {
+        let values: BTreeMap<&str, &str> = effective(configs).map(|(key, value)| (key.name, value)).collect();
+        let text = |name| values.get(name).copied().unwrap_or_default();
+        let whole = |name| text(name).parse::<i64>().unwrap_or(i64::MAX);
         Settings {
             compacted: text("cleanup.policy").contains("compact"),
             deleted: text("cleanup.policy").contains("delete"),

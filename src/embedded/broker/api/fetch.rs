@@ -1,14 +1,14 @@
 //! Fetch: what is there at once, else wait until something is, or until the client's patience ends.
 
+use super::Call;
 use crate::embedded::broker::log::producers::Aborted;
-use crate::embedded::broker::log::segment::Slice;
 use crate::embedded::broker::node::Node;
 use crate::embedded::broker::partition::Partition;
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::fetch_request::FetchPartition;
 use kafka_protocol::messages::fetch_response::{AbortedTransaction, FetchableTopicResponse, PartitionData};
-use kafka_protocol::messages::{FetchRequest, FetchResponse, ProducerId};
+use kafka_protocol::messages::*;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -18,17 +18,16 @@ use tokio::time::{Instant, timeout_at};
 const MAX_BYTES: usize = 55 << 20;
 const READ_COMMITTED: i8 = 1;
 
-pub async fn fetch(node: &Arc<Node>, request: &FetchRequest) -> FetchResponse {
+pub async fn fetch(call: Arc<Call>, request: FetchRequest) -> FetchResponse {
     if request.session_id != 0 {
         // No session is ever given out, so the client falls back to full fetches.
         return FetchResponse::default().with_error_code(ResponseError::FetchSessionIdNotFound.code());
     }
     let deadline = Instant::now() + Duration::from_millis(request.max_wait_ms.max(0) as u64);
-    let committed = request.isolation_level == READ_COMMITTED;
     let wake = Arc::new(Notify::new());
     let mut armed = false;
     loop {
-        let round = read_all(node, request);
+        let round = read_all(&call.node, &request);
         let enough = round.bytes >= request.min_bytes.max(0) as usize || round.failed;
         if enough || Instant::now() >= deadline {
             return FetchResponse::default().with_responses(round.topics);
@@ -39,16 +38,15 @@ pub async fn fetch(node: &Arc<Node>, request: &FetchRequest) -> FetchResponse {
         }
         // Armed before the next look, so that nothing appended in between is missed.
         armed = true;
-        for_each_partition(node, request, |partition| partition.wait(&wake, committed));
+        wait_for_all(&call.node, &request, &wake);
     }
 }
 
-fn for_each_partition(node: &Node, request: &FetchRequest, mut act: impl FnMut(&Partition)) {
-    for topic in &request.topics {
-        for asked in &topic.partitions {
-            if let Ok((_, partition)) = node.partition(&topic.topic, asked.partition) {
-                act(&partition);
-            }
+fn wait_for_all(node: &Node, request: &FetchRequest, wake: &Arc<Notify>) {
+    let asked = request.topics.iter().flat_map(|topic| topic.partitions.iter().map(|one| (&topic.topic, one)));
+    for (topic, asked) in asked {
+        if let Ok((_, partition)) = node.partition(topic, asked.partition) {
+            partition.wait(wake, request.isolation_level == READ_COMMITTED);
         }
     }
 }
@@ -98,7 +96,7 @@ fn read(
     // The file and the list of aborted transactions must be of one moment: compaction changes both.
     let (slice, answer, to, aborted) = {
         let log = partition.log();
-        let slice: Slice = log.locate(asked.fetch_offset).ok_or(ResponseError::OffsetOutOfRange)?;
+        let slice = log.locate(asked.fetch_offset).ok_or(ResponseError::OffsetOutOfRange)?;
         let answer = PartitionData::default()
             .with_partition_index(asked.partition)
             .with_high_watermark(log.end())

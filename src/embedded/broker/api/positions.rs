@@ -1,5 +1,6 @@
 //! Questions about and changes to positions in a log: offsets by time, ends of epochs, deleting records.
 
+use super::Call;
 use crate::embedded::broker::log::Log;
 use crate::embedded::broker::log::batch::LEADER_EPOCH;
 use crate::embedded::broker::meta::Entry;
@@ -8,22 +9,20 @@ use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::delete_records_response::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult};
 use kafka_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
 use kafka_protocol::messages::offset_for_leader_epoch_response::{EpochEndOffset, OffsetForLeaderTopicResult};
-use kafka_protocol::messages::{
-    DeleteRecordsRequest, DeleteRecordsResponse, ListOffsetsRequest, ListOffsetsResponse, OffsetForLeaderEpochRequest,
-    OffsetForLeaderEpochResponse,
-};
+use kafka_protocol::messages::*;
 
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
 const MAX_TIMESTAMP: i64 = -3;
 
-pub fn list_offsets(node: &Node, request: ListOffsetsRequest, version: i16) -> ListOffsetsResponse {
+pub fn list_offsets(call: &Call, request: ListOffsetsRequest) -> ListOffsetsResponse {
     // Told from version 4 on; kcat asks in version 1.
-    let epoch = if version >= 4 { LEADER_EPOCH } else { -1 };
+    let epoch = if call.version >= 4 { LEADER_EPOCH } else { -1 };
     let committed = request.isolation_level == 1;
     let topics = request.topics.into_iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|asked| {
-            let found = node
+            let found = call
+                .node
                 .partition(&topic.name, asked.partition_index)
                 .and_then(|(_, partition)| position(&partition.log(), asked.timestamp, committed));
             let answer = ListOffsetsPartitionResponse::default().with_partition_index(asked.partition_index);
@@ -36,8 +35,7 @@ pub fn list_offsets(node: &Node, request: ListOffsetsRequest, version: i16) -> L
                 Err(error) => answer.with_error_code(error.code()),
             }
         });
-        let partitions = partitions.collect();
-        ListOffsetsTopicResponse::default().with_name(topic.name).with_partitions(partitions)
+        ListOffsetsTopicResponse::default().with_partitions(partitions.collect()).with_name(topic.name)
     });
     ListOffsetsResponse::default().with_topics(topics.collect())
 }
@@ -55,11 +53,11 @@ fn position(log: &Log, timestamp: i64, committed: bool) -> Result<Option<(i64, i
 }
 
 /// There is one epoch, 0, and it ends at the log's end.
-pub fn leader_epochs(node: &Node, request: OffsetForLeaderEpochRequest) -> OffsetForLeaderEpochResponse {
+pub fn leader_epochs(call: &Call, request: OffsetForLeaderEpochRequest) -> OffsetForLeaderEpochResponse {
     let topics = request.topics.into_iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|asked| {
             let answer = EpochEndOffset::default().with_partition(asked.partition);
-            match node.partition(&topic.topic, asked.partition) {
+            match call.node.partition(&topic.topic, asked.partition) {
                 Ok(_) if asked.current_leader_epoch > 0 => {
                     answer.with_error_code(ResponseError::UnknownLeaderEpoch.code())
                 }
@@ -70,23 +68,21 @@ pub fn leader_epochs(node: &Node, request: OffsetForLeaderEpochRequest) -> Offse
                 Err(error) => answer.with_error_code(error.code()),
             }
         });
-        let partitions = partitions.collect();
-        OffsetForLeaderTopicResult::default().with_topic(topic.topic).with_partitions(partitions)
+        OffsetForLeaderTopicResult::default().with_partitions(partitions.collect()).with_topic(topic.topic)
     });
     OffsetForLeaderEpochResponse::default().with_topics(topics.collect())
 }
 
-pub fn delete_records(node: &Node, request: DeleteRecordsRequest) -> DeleteRecordsResponse {
+pub fn delete_records(call: &Call, request: DeleteRecordsRequest) -> DeleteRecordsResponse {
     let topics = request.topics.into_iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|asked| {
             let answer = DeleteRecordsPartitionResult::default().with_partition_index(asked.partition_index);
-            match delete_before(node, &topic.name, asked.partition_index, asked.offset) {
+            match delete_before(&call.node, &topic.name, asked.partition_index, asked.offset) {
                 Ok(start) => answer.with_low_watermark(start),
                 Err(error) => answer.with_error_code(error.code()).with_low_watermark(-1),
             }
         });
-        let partitions = partitions.collect();
-        DeleteRecordsTopicResult::default().with_name(topic.name).with_partitions(partitions)
+        DeleteRecordsTopicResult::default().with_partitions(partitions.collect()).with_name(topic.name)
     });
     DeleteRecordsResponse::default().with_topics(topics.collect())
 }

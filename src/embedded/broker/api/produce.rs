@@ -1,5 +1,6 @@
 //! Produce: one batch a partition, placed or refused.
 
+use super::{Body, Call, Reply, encode};
 use crate::embedded::broker::log::{Placed, Refused};
 use crate::embedded::broker::node::{Node, now};
 use kafka_protocol::error::ResponseError;
@@ -7,15 +8,19 @@ use kafka_protocol::messages::produce_request::PartitionProduceData;
 use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
 use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
 
-pub fn produce(node: &Node, request: &ProduceRequest) -> ProduceResponse {
+pub fn produce(call: Call, mut body: Body) -> Reply {
+    let answered = body.decode(call.version).and_then(|request: ProduceRequest| {
+        let response = place_all(&call.node, &request);
+        if request.acks == 0 { Ok(None) } else { encode(&call, &response).map(Some) }
+    });
+    Box::pin(std::future::ready(answered))
+}
+
+fn place_all(node: &Node, request: &ProduceRequest) -> ProduceResponse {
     let responses = request.topic_data.iter().map(|topic| {
         let partitions = topic.partition_data.iter().map(|partition| {
-            let placed = match request.acks {
-                -1..=1 => place(node, &topic.name, partition),
-                _ => Err(ResponseError::InvalidRequiredAcks),
-            };
             let response = PartitionProduceResponse::default().with_index(partition.index);
-            match placed {
+            match place(node, &topic.name, partition, request.acks) {
                 Ok((placed, start)) => response
                     .with_base_offset(placed.base_offset)
                     .with_log_append_time_ms(placed.broker_time)
@@ -28,7 +33,10 @@ pub fn produce(node: &Node, request: &ProduceRequest) -> ProduceResponse {
     ProduceResponse::default().with_responses(responses.collect())
 }
 
-fn place(node: &Node, topic: &str, data: &PartitionProduceData) -> Result<(Placed, i64), ResponseError> {
+fn place(node: &Node, topic: &str, data: &PartitionProduceData, acks: i16) -> Result<(Placed, i64), ResponseError> {
+    if !(-1..=1).contains(&acks) {
+        return Err(ResponseError::InvalidRequiredAcks);
+    }
     let (topic, partition) = node.partition(topic, data.index)?;
     let records = data.records.as_deref().unwrap_or_default();
     match partition.append(records, &topic.settings, now()) {

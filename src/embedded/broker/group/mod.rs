@@ -16,6 +16,7 @@ mod tests;
 
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
+use kafka_protocol::protocol::StrBytes;
 use std::collections::BTreeMap;
 
 /// Whom an answer is for; the edge keeps the other end.
@@ -82,6 +83,12 @@ pub struct Caller<'a> {
     pub member_id: &'a str,
     pub instance: Option<&'a str>,
     pub generation: i32,
+}
+
+impl<'a> Caller<'a> {
+    pub fn new(member_id: &'a str, instance: &'a Option<StrBytes>, generation: i32) -> Caller<'a> {
+        Caller { member_id, instance: instance.as_deref(), generation }
+    }
 }
 
 #[derive(Debug, PartialEq, Eq)]
