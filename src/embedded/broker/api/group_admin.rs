@@ -53,9 +53,9 @@ fn members(described: DescribedGroup, group: &Group) -> DescribedGroup {
     let members = group.members.iter().map(|(id, member)| {
         let told = DescribedGroupMember::default()
             .with_member_id(text(id))
-            .with_group_instance_id(member.instance.clone().map(text))
-            .with_client_id(text(&member.client_id))
-            .with_client_host(text(&member.client_host));
+            .with_group_instance_id(member.join.instance.clone().map(text))
+            .with_client_id(text(&member.join.client_id))
+            .with_client_host(text(&member.join.client_host));
         if !stable {
             return told;
         }

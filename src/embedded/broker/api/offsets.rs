@@ -31,7 +31,8 @@ fn settle(
     coordinator: &mut Coordinator,
     wishes: Vec<Wish>,
     allowed: Result<(), ResponseError>,
-    entry: impl FnOnce(Vec<Wish>) -> Entry,
+    group: String,
+    producer_id: Option<i64>,
 ) -> Vec<(TopicPartition, i16)> {
     let fits = |((topic, partition), committed): &Wish| match node.partition(topic, *partition) {
         Ok(_) if committed.metadata.len() > MAX_METADATA => Err(ResponseError::OffsetMetadataTooLarge),
@@ -39,7 +40,7 @@ fn settle(
     };
     let good: Vec<Wish> = wishes.iter().filter(|wish| fits(wish).is_ok()).cloned().collect();
     let recorded = match allowed {
-        Ok(()) if !good.is_empty() => coordinator.record(entry(good)),
+        Ok(()) if !good.is_empty() => coordinator.record(Entry::Offsets { group, producer_id, offsets: good }),
         other => other,
     };
     let outcomes = wishes.into_iter().map(|wish| (code(&recorded.and(fits(&wish))), wish.0));
@@ -66,8 +67,7 @@ pub fn commit(call: &Call, request: OffsetCommitRequest) -> OffsetCommitResponse
     let mut coordinator = call.node.coordinator();
     let allowed = check(&mut coordinator, &request.group_id, caller, false);
     let group = request.group_id.to_string();
-    let entry = |offsets| Entry::Offsets { group, offsets };
-    let settled = settle(&call.node, &mut coordinator, wishes.collect(), allowed, entry);
+    let settled = settle(&call.node, &mut coordinator, wishes.collect(), allowed, group, None);
     let told = |partition, code| {
         OffsetCommitResponsePartition::default().with_partition_index(partition).with_error_code(code)
     };
@@ -100,9 +100,8 @@ pub fn commit_in_txn(call: &Call, request: TxnOffsetCommitRequest) -> TxnOffsetC
     });
     let mut coordinator = call.node.coordinator();
     let allowed = check_txn(&mut coordinator, &request);
-    let (group, producer_id) = (request.group_id.to_string(), request.producer_id.0);
-    let entry = |offsets| Entry::Pending { group, producer_id, offsets };
-    let settled = settle(&call.node, &mut coordinator, wishes.collect(), allowed, entry);
+    let (group, producer_id) = (request.group_id.to_string(), Some(request.producer_id.0));
+    let settled = settle(&call.node, &mut coordinator, wishes.collect(), allowed, group, producer_id);
     let told = |partition, code| {
         TxnOffsetCommitResponsePartition::default().with_partition_index(partition).with_error_code(code)
     };

@@ -32,13 +32,8 @@ pub struct Txn {
 pub enum State {
     Empty,
     Ongoing,
-    /// Decided; markers are being written.
-    Ending {
-        commit: bool,
-    },
-    Ended {
-        commit: bool,
-    },
+    Ending { commit: bool }, // Decided; markers are being written.
+    Ended { commit: bool },
 }
 
 /// What `InitProducerId` has to do.
@@ -53,16 +48,9 @@ pub enum Init {
 
 impl Txn {
     pub fn new(producer_id: i64, timeout_ms: i32) -> Txn {
-        Txn {
-            producer_id,
-            epoch: 0,
-            last_epoch: -1,
-            timeout_ms,
-            state: State::Empty,
-            partitions: BTreeSet::new(),
-            groups: BTreeSet::new(),
-            started: 0,
-        }
+        let (partitions, groups) = (BTreeSet::new(), BTreeSet::new());
+        let (epoch, last_epoch, state) = (0, -1, State::Empty);
+        Txn { producer_id, epoch, last_epoch, timeout_ms, state, partitions, groups, started: 0 }
     }
 
     /// A producer begins with this id. `claimed` is the producer id and epoch it believes to have, if any;
