@@ -26,8 +26,8 @@ pub struct Coordinator {
 }
 
 impl Coordinator {
-    pub fn open(dir: &Path, sync: bool) -> Result<Coordinator, Error> {
-        let (journal, entries) = Journal::open::<Entry>(dir, JOURNAL, sync)?;
+    pub fn open(dir: &Path) -> Result<Coordinator, Error> {
+        let (journal, entries) = Journal::open::<Entry>(dir, JOURNAL, false)?;
         let mut meta = Meta::default();
         entries.into_iter().for_each(|entry| meta.apply(entry));
         let (groups, waiting) = (BTreeMap::new(), BTreeMap::new());

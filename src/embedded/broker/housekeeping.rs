@@ -1,6 +1,5 @@
 //! What the clock brings: sessions and transactions that run out, fsync, retention and compaction.
 
-use super::Fsync;
 use super::node::{Node, now};
 use super::partition::Partition;
 use super::settings::Settings;
@@ -11,14 +10,12 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 /// How exact time-outs of sessions and transactions are.
 const TICK: Duration = Duration::from_millis(100);
 
+/// What a power failure can lose is not older than this.
+const SYNC: Duration = Duration::from_secs(1);
+
 pub async fn run(node: Arc<Node>) {
-    let every = match node.config.fsync {
-        Fsync::Every(every) => every,
-        // `Always` has nothing left over; `Never` only gets what a stop forces.
-        Fsync::Always | Fsync::Never => Duration::MAX,
-    };
     let timeouts = repeat(TICK, node.clone(), expire);
-    let sync = repeat(every, node.clone(), |node| {
+    let sync = repeat(SYNC, node.clone(), |node| {
         if let Err(error) = node.sync() {
             tracing::error!(%error, "cannot force the logs to disk");
         }
@@ -29,9 +26,6 @@ pub async fn run(node: Arc<Node>) {
 
 /// Does `work` at every interval, on a thread that may block, never twice at once.
 async fn repeat(every: Duration, node: Arc<Node>, work: fn(&Node)) {
-    if every == Duration::MAX {
-        return;
-    }
     let mut ticks = interval_at(Instant::now() + every, every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

@@ -23,7 +23,6 @@ pub enum Entry {
     Txn { id: String, txn: Txn },
     TxnEnded { id: String, commit: bool },
     Offsets { group: String, producer_id: Option<i64>, offsets: Vec<(TopicPartition, Committed)> },
-    OffsetsDeleted { group: String, partitions: Vec<TopicPartition> },
     GroupDeleted { group: String },
 }
 
@@ -90,10 +89,6 @@ impl Meta {
                     None => group.committed.extend(offsets),
                     Some(producer_id) => group.pending.entry(producer_id).or_default().extend(offsets),
                 }
-            }
-            Entry::OffsetsDeleted { group, partitions } => {
-                let group = self.groups.entry(group).or_default();
-                group.committed.retain(|partition, _| !partitions.contains(partition));
             }
             Entry::GroupDeleted { group } => {
                 self.groups.remove(&group);

@@ -12,13 +12,13 @@
 //! `log/retention.rs`, `log/records.rs`); the rest is I/O around them.
 //!
 //! **Durability.** An acknowledged record has been given to the operating system: it survives `kill -9` of this process
-//! at any moment. Whether it survives a power failure is the [`Fsync`] policy's matter.
+//! at any moment. All is forced to disk once a second: a power failure can lose what was acknowledged within it.
 //!
 //! **Not there**, and refused rather than pretended: replication, TLS, SASL, ACLs, quotas, topic ids in requests, fetch
 //! sessions, the KIP-848 and share group protocols, transaction protocol 2 (KIP-890), message formats before v2,
-//! re-compression (`compression.type` other than `producer`), tiered storage. An API or version that is not in the table of
-//! `api/mod.rs` closes the connection, as Kafka does. Beyond loopback the broker only binds when told so: whoever reaches it may read
-//! and write everything.
+//! re-compression (`compression.type` other than `producer`), tiered storage, topics that come into being when they are asked for,
+//! listening beyond the loopback (whoever reaches the broker may read and write everything). An API or version that is not in the table
+//! of `api/mod.rs` closes the connection, as Kafka does.
 
 mod api;
 mod coordinator;
@@ -43,57 +43,27 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// When written records are forced to disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fsync {
-    /// Before they are acknowledged: nothing acknowledged is lost in a power failure.
-    Always,
-    /// All at this interval: a power failure can lose what was acknowledged within it.
-    Every(Duration),
-    /// When the operating system likes to (what Apache Kafka does by default, relying on its replicas).
-    Never,
-}
-
 #[derive(Debug, Clone)]
 pub struct BrokerConfig {
     /// Created if missing; locked while the broker runs.
     pub data_dir: PathBuf,
-    /// Port 0 lets the operating system choose; see [`Broker::addr`].
+    /// On the loopback, for there is no authentication and no encryption. Port 0 lets the operating system choose; see
+    /// [`Broker::addr`].
     pub listen: SocketAddr,
-    /// Host and port that clients are told to connect to, if not `listen`.
-    pub advertised: Option<(String, u16)>,
-    /// There is no authentication and no encryption, so listening beyond loopback has to be asked for.
-    pub allow_non_loopback: bool,
-    /// For topics created without a number of partitions.
-    pub default_partitions: i32,
-    pub auto_create_topics: bool,
-    pub fsync: Fsync,
     /// How often logs are looked through for what retention and compaction remove.
     pub housekeeping_every: Duration,
-    pub max_connections: usize,
-    pub max_request_bytes: usize,
 }
 
 impl BrokerConfig {
     pub fn new(data_dir: impl Into<PathBuf>) -> BrokerConfig {
-        BrokerConfig {
-            data_dir: data_dir.into(),
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9092)),
-            advertised: None,
-            allow_non_loopback: false,
-            default_partitions: 1,
-            auto_create_topics: false,
-            fsync: Fsync::Every(Duration::from_secs(1)),
-            housekeeping_every: Duration::from_secs(300),
-            max_connections: 1024,
-            max_request_bytes: 100 << 20,
-        }
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 9092));
+        BrokerConfig { data_dir: data_dir.into(), listen, housekeeping_every: Duration::from_secs(300) }
     }
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("{0} is not a loopback address, and the broker has no authentication; allow_non_loopback permits it")]
+    #[error("{0} is not a loopback address, and the broker has no authentication; it listens on 127.0.0.1")]
     NotLoopback(SocketAddr),
     #[error("cannot listen on {addr}: {source}")]
     Listen { addr: SocketAddr, source: io::Error },
@@ -123,7 +93,7 @@ impl Broker {
     /// runtime of its own. It accepts connections when this returns.
     pub fn start(config: BrokerConfig) -> Result<Broker, Error> {
         let listen = config.listen;
-        if !listen.ip().is_loopback() && !config.allow_non_loopback {
+        if !listen.ip().is_loopback() {
             return Err(Error::NotLoopback(listen));
         }
         let failed = |source| Error::Listen { addr: listen, source };

@@ -15,6 +15,8 @@ use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+pub const MAX_CONNECTIONS: usize = 1024;
+pub const MAX_REQUEST_BYTES: usize = 100 << 20;
 const READ_BUFFER: usize = 64 << 10;
 /// Memory is given to a request as its bytes arrive, at most this much ahead.
 const READ_AHEAD: usize = 1 << 20;
@@ -28,7 +30,7 @@ const LARGE_AT_ONCE: usize = 8;
 const GRACE: Duration = Duration::from_secs(5);
 
 pub async fn serve(node: Arc<Node>, listener: TcpListener, mut stopped: watch::Receiver<bool>) {
-    let places = Arc::new(Semaphore::new(node.config.max_connections));
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let large = Arc::new(Semaphore::new(LARGE_AT_ONCE));
     let mut connections = JoinSet::new();
     loop {
@@ -47,7 +49,7 @@ pub async fn serve(node: Arc<Node>, listener: TcpListener, mut stopped: watch::R
             }
         };
         let Ok(place) = places.clone().try_acquire_owned() else {
-            tracing::warn!(max_connections = node.config.max_connections, "too many connections; one refused");
+            tracing::warn!("more than {MAX_CONNECTIONS} connections; one refused");
             continue;
         };
         let (node, large, stopped) = (node.clone(), large.clone(), stopped.clone());
@@ -77,7 +79,7 @@ async fn converse(
     let mut reader = BufReader::with_capacity(READ_BUFFER, reader);
     loop {
         let frame = tokio::select! {
-            frame = timeout(IDLE, read_frame(&mut reader, node.config.max_request_bytes, large)) => frame??,
+            frame = timeout(IDLE, read_frame(&mut reader, MAX_REQUEST_BYTES, large)) => frame??,
             _ = stopped.wait_for(|stop| *stop) => return Ok(()),
         };
         // The place of a large request is held until it is answered.

@@ -10,7 +10,7 @@ use super::outage::Outage;
 use super::partition::Partition;
 use super::settings::{Configs, Settings};
 use super::txn::{State, Txn};
-use super::{BrokerConfig, Error, Fsync};
+use super::{BrokerConfig, Error};
 use kafka_protocol::error::ResponseError;
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use std::collections::BTreeMap;
@@ -50,7 +50,7 @@ pub fn now() -> i64 {
 impl Node {
     /// Opens the data directory, repairs what a crash left, and finishes the transactions that were decided.
     pub fn open(config: BrokerConfig, addr: SocketAddr) -> Result<Node, Error> {
-        let coordinator = Coordinator::open(&config.data_dir, config.fsync == Fsync::Always)?;
+        let coordinator = Coordinator::open(&config.data_dir)?;
         let (topics, held_back) = (RwLock::default(), Mutex::default());
         let node = Node { config, addr, topics, coordinator: Mutex::new(coordinator), held_back };
         node.resume()?;
@@ -86,8 +86,7 @@ impl Node {
     ) -> Result<Topic, Error> {
         let dir = self.topic_dir(name, meta.serial);
         for partition in partitions.len() as i32..meta.partitions {
-            let sync = self.config.fsync == Fsync::Always;
-            let log = Log::open(&dir.join(partition.to_string()), start(partition), sync)?;
+            let log = Log::open(&dir.join(partition.to_string()), start(partition))?;
             partitions.push(Arc::new(Partition::new(log)));
         }
         Ok(Topic { settings: Settings::from_configs(&meta.configs), meta, partitions })
@@ -115,14 +114,6 @@ impl Node {
         Ok((topic, found.ok_or(ResponseError::UnknownTopicOrPartition)?))
     }
 
-    /// Host and port that clients are told.
-    pub fn advertised(&self) -> (String, i32) {
-        match &self.config.advertised {
-            Some((host, port)) => (host.clone(), i32::from(*port)),
-            None => (self.addr.ip().to_string(), i32::from(self.addr.port())),
-        }
-    }
-
     /// Creates a topic, or gives one more partitions or another configuration.
     pub fn put_topic(
         &self,
@@ -132,19 +123,14 @@ impl Node {
         configs: Configs,
     ) -> Result<(), ResponseError> {
         let known = self.topic(name).ok();
-        let others = self
-            .topics
-            .read()
-            .iter()
-            .filter(|(other, _)| *other != name)
-            .map(|(_, topic)| topic.meta.partitions)
-            .sum::<i32>();
+        let others = self.topics().into_iter().filter(|(other, _)| other != name);
+        let others: i32 = others.map(|(_, topic)| topic.meta.partitions).sum();
         if !(1..=MAX_PARTITIONS - others).contains(&partitions) {
             tracing::warn!(
                 topic = name,
                 partitions,
                 others,
-                "a topic was refused: {MAX_PARTITIONS} partitions in all are the most"
+                "refused: {MAX_PARTITIONS} partitions in all are the most"
             );
             return Err(ResponseError::InvalidPartitions);
         }
@@ -218,7 +204,7 @@ impl Node {
             if only_open && !partition.log().producers().is_open(txn.producer_id) {
                 continue;
             }
-            partition.end_transaction((txn.producer_id, txn.epoch), commit, &topic.settings, now())?;
+            partition.change(|log| log.end_transaction(txn.producer_id, txn.epoch, commit, &topic.settings, now()))?;
         }
         coordinator.record(Entry::TxnEnded { id: id.to_owned(), commit })
     }

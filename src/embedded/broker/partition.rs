@@ -1,8 +1,6 @@
 //! A partition at run time: its log under a lock, and the fetches that wait for it to grow.
 
-use super::log::{Log, Placed, Refused};
-use super::settings::Settings;
-use kafka_protocol::error::ResponseError;
+use super::log::Log;
 use parking_lot::{Mutex, MutexGuard};
 use std::sync::Arc;
 use tokio::sync::Notify;
@@ -29,21 +27,8 @@ impl Partition {
         self.log.lock()
     }
 
-    pub fn append(&self, records: &[u8], settings: &Settings, now: i64) -> Result<Placed, Refused> {
-        self.change(|log| log.append(records, settings, now))
-    }
-
-    pub fn end_transaction(
-        &self,
-        producer: (i64, i16),
-        commit: bool,
-        settings: &Settings,
-        now: i64,
-    ) -> Result<(), ResponseError> {
-        self.change(|log| log.end_transaction(producer, commit, settings, now))
-    }
-
-    fn change<T>(&self, change: impl FnOnce(&mut Log) -> T) -> T {
+    /// For what may add records: readers that wait are told.
+    pub fn change<T>(&self, change: impl FnOnce(&mut Log) -> T) -> T {
         let mut log = self.log();
         let stable = log.stable_end();
         let result = change(&mut log);

@@ -3,7 +3,7 @@
 use super::{Call, Denied, text};
 use crate::embedded::broker::node::{NODE_ID, Node};
 use crate::embedded::broker::settings::{self, Configs, Key, Kind};
-use crate::embedded::broker::txn;
+use crate::embedded::broker::{net, txn};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_configs_response::*;
@@ -76,14 +76,13 @@ fn told_of_topic(key: &Key, value: &str, set: &Configs, synonyms: bool) -> Descr
 }
 
 fn told_of_broker(node: &Node) -> Vec<DescribeConfigsResourceResult> {
-    let config = &node.config;
     let told = [
-        ("auto.create.topics.enable", config.auto_create_topics.to_string()),
+        ("auto.create.topics.enable", "false".to_owned()),
         ("broker.id", NODE_ID.to_string()),
-        ("log.dirs", config.data_dir.display().to_string()),
-        ("max.connections", config.max_connections.to_string()),
-        ("num.partitions", config.default_partitions.to_string()),
-        ("socket.request.max.bytes", config.max_request_bytes.to_string()),
+        ("log.dirs", node.config.data_dir.display().to_string()),
+        ("max.connections", net::MAX_CONNECTIONS.to_string()),
+        ("num.partitions", super::topics::DEFAULT_PARTITIONS.to_string()),
+        ("socket.request.max.bytes", net::MAX_REQUEST_BYTES.to_string()),
         ("transaction.max.timeout.ms", txn::MAX_TIMEOUT_MS.to_string()),
     ];
     let told = told.map(|(name, value)| {

@@ -1,12 +1,10 @@
 //! Membership of consumer groups on the wire; the decisions are in `group/`.
 
 use super::{Call, code, text};
-use crate::embedded::broker::coordinator::Coordinator;
 use crate::embedded::broker::group::{Answer, Caller, Join, Waiter};
 use crate::embedded::broker::node::now;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::join_group_response::JoinGroupResponseMember;
-use kafka_protocol::messages::leave_group_response::MemberResponse;
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::StrBytes;
 use std::sync::Arc;
@@ -124,27 +122,10 @@ pub fn heartbeat(call: &Call, request: HeartbeatRequest) -> HeartbeatResponse {
 
 pub fn leave(call: &Call, request: LeaveGroupRequest) -> LeaveGroupResponse {
     let mut coordinator = call.node.coordinator();
-    if call.version < 3 {
-        let left = leave_one(&mut coordinator, &request.group_id, &request.member_id, None);
-        return LeaveGroupResponse::default().with_error_code(code(&left));
-    }
-    let members = request.members.into_iter().map(|member| {
-        let instance = member.group_instance_id.as_deref();
-        let left = leave_one(&mut coordinator, &request.group_id, &member.member_id, instance);
-        let told = MemberResponse::default().with_member_id(member.member_id).with_error_code(code(&left));
-        told.with_group_instance_id(member.group_instance_id)
-    });
-    LeaveGroupResponse::default().with_members(members.collect())
-}
-
-fn leave_one(
-    coordinator: &mut Coordinator,
-    group: &str,
-    member_id: &str,
-    instance: Option<&str>,
-) -> Result<(), ResponseError> {
-    let group = coordinator.groups.get_mut(group).ok_or(ResponseError::UnknownMemberId)?;
-    let (left, answers) = group.leave(member_id, instance, now());
+    let (left, answers) = match coordinator.groups.get_mut(request.group_id.as_str()) {
+        Some(group) => group.leave(&request.member_id, now()),
+        None => (Err(ResponseError::UnknownMemberId), Vec::new()),
+    };
     coordinator.answer(answers);
-    left
+    LeaveGroupResponse::default().with_error_code(code(&left))
 }

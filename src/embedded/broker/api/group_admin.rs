@@ -8,7 +8,6 @@ use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::delete_groups_response::DeletableGroupResult;
 use kafka_protocol::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};
 use kafka_protocol::messages::list_groups_response::ListedGroup;
-use kafka_protocol::messages::offset_delete_response::{OffsetDeleteResponsePartition, OffsetDeleteResponseTopic};
 use kafka_protocol::messages::*;
 
 /// A group exists while it has members or committed offsets.
@@ -87,29 +86,4 @@ fn delete_one(coordinator: &mut Coordinator, id: &str) -> Result<(), ResponseErr
     coordinator.record(Entry::GroupDeleted { group: id.to_owned() })?;
     coordinator.groups.remove(id);
     Ok(())
-}
-
-/// Forgets offsets of an empty group; while it has members, those of topics it may still read are kept.
-pub fn delete_offsets(call: &Call, request: OffsetDeleteRequest) -> OffsetDeleteResponse {
-    let mut coordinator = call.node.coordinator();
-    let id = request.group_id.to_string();
-    if !exists(&coordinator, &id) {
-        return OffsetDeleteResponse::default().with_error_code(ResponseError::GroupIdNotFound.code());
-    }
-    let subscribed = coordinator.groups.get(&id).is_some_and(|group| !group.members.is_empty());
-    let partitions = request.topics.iter().flat_map(|topic| topic.partitions.iter().map(|one| (&topic.name, one)));
-    let partitions = partitions.map(|(topic, partition)| (topic.to_string(), partition.partition_index)).collect();
-    let deleted = match subscribed {
-        true => Err(ResponseError::GroupSubscribedToTopic),
-        false => coordinator.record(Entry::OffsetsDeleted { group: id, partitions }),
-    };
-    let error = code(&deleted);
-    let topics = request.topics.into_iter().map(|topic| {
-        let partitions = topic.partitions.iter().map(|asked| {
-            let told = OffsetDeleteResponsePartition::default().with_partition_index(asked.partition_index);
-            told.with_error_code(error)
-        });
-        OffsetDeleteResponseTopic::default().with_partitions(partitions.collect()).with_name(topic.name)
-    });
-    OffsetDeleteResponse::default().with_topics(topics.collect())
 }

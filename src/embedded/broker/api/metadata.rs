@@ -1,18 +1,15 @@
 //! What a client asks first: versions, brokers, topics, coordinators. The answer to "who" is always this node.
 
-use super::{APIS, Call, Refused, framed, text, topics};
+use super::{APIS, Call, Refused, framed, text};
 use crate::embedded::broker::node::{NODE_ID, Node, Topic};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::api_versions_response::ApiVersion;
-use kafka_protocol::messages::describe_cluster_response::DescribeClusterBroker;
-use kafka_protocol::messages::find_coordinator_response::Coordinator;
 use kafka_protocol::messages::metadata_response::*;
 use kafka_protocol::messages::*;
+use kafka_protocol::protocol::StrBytes;
 use std::sync::Arc;
 
 const ME: BrokerId = BrokerId(NODE_ID);
-/// Endpoint type of brokers; the other one, controllers, has no listener of its own.
-const BROKERS: i8 = 1;
 
 pub fn api_versions(_: &Call, _: ApiVersionsRequest) -> ApiVersionsResponse {
     served()
@@ -33,47 +30,26 @@ pub fn unsupported_api_versions(frame: &[u8]) -> Result<bytes::Bytes, Refused> {
     framed(correlation.unwrap_or_default(), 0, &response)
 }
 
-pub fn describe_cluster(call: &Call, request: DescribeClusterRequest) -> DescribeClusterResponse {
-    if call.version >= 1 && request.endpoint_type != BROKERS {
-        let error = ResponseError::UnsupportedEndpointType.code();
-        return DescribeClusterResponse::default().with_error_code(error).with_endpoint_type(request.endpoint_type);
-    }
-    let (host, port) = call.node.advertised();
-    let broker = DescribeClusterBroker::default().with_broker_id(ME).with_host(text(host)).with_port(port);
-    let cluster_id = call.node.coordinator().meta().cluster_id.clone();
-    let response = DescribeClusterResponse::default().with_cluster_id(text(cluster_id));
-    response.with_controller_id(ME).with_brokers(vec![broker])
+fn address(node: &Node) -> (StrBytes, i32) {
+    (text(node.addr.ip().to_string()), i32::from(node.addr.port()))
 }
 
 pub fn metadata(call: &Call, request: MetadataRequest) -> MetadataResponse {
-    let (node, version) = (&call.node, call.version);
-    let (host, port) = node.advertised();
-    let broker = MetadataResponseBroker::default().with_node_id(ME).with_host(text(host)).with_port(port);
+    let node = &call.node;
+    let (host, port) = address(node);
+    let broker = MetadataResponseBroker::default().with_node_id(ME).with_host(host).with_port(port);
     // In version 0 an empty list means all topics, later only a missing list does.
-    let asked = request.topics.filter(|topics| version > 0 || !topics.is_empty());
-    let create = node.config.auto_create_topics && (version < 4 || request.allow_auto_topic_creation);
+    let asked = request.topics.filter(|topics| call.version > 0 || !topics.is_empty());
     let topics = match asked {
         None => node.topics().into_iter().map(|(name, topic)| described(TopicName(text(name)), Ok(topic))).collect(),
         Some(asked) => {
             let names = asked.into_iter().filter_map(|topic| topic.name);
-            names.map(|name| described(name.clone(), find(node, &name, create))).collect()
+            names.map(|name| described(name.clone(), node.topic(&name))).collect()
         }
     };
     let cluster_id = node.coordinator().meta().cluster_id.clone();
     let response = MetadataResponse::default().with_brokers(vec![broker]).with_topics(topics);
     response.with_cluster_id(Some(text(cluster_id))).with_controller_id(ME)
-}
-
-fn find(node: &Node, name: &str, create: bool) -> Result<Arc<Topic>, ResponseError> {
-    if create && node.topic(name).is_err() {
-        topics::check_name(name)?;
-        let mut coordinator = node.coordinator();
-        // Somebody else may have been faster.
-        if node.topic(name).is_err() {
-            node.put_topic(&mut coordinator, name, node.config.default_partitions, Default::default())?;
-        }
-    }
-    node.topic(name)
 }
 
 fn described(name: TopicName, topic: Result<Arc<Topic>, ResponseError>) -> MetadataResponseTopic {
@@ -90,17 +66,9 @@ fn described(name: TopicName, topic: Result<Arc<Topic>, ResponseError>) -> Metad
 }
 
 pub fn find_coordinator(call: &Call, request: FindCoordinatorRequest) -> FindCoordinatorResponse {
-    let (host, port) = call.node.advertised();
-    let host = text(host);
+    let (host, port) = address(&call.node);
     // 0 is a group, 1 a transactional id; share groups are not served.
     let error = if request.key_type > 1 { ResponseError::InvalidRequest.code() } else { 0 };
-    if call.version < 4 {
-        let response = FindCoordinatorResponse::default().with_error_code(error);
-        return response.with_node_id(ME).with_host(host).with_port(port);
-    }
-    let coordinators = request.coordinator_keys.into_iter().map(|key| {
-        let coordinator = Coordinator::default().with_key(key).with_error_code(error);
-        coordinator.with_node_id(ME).with_host(host.clone()).with_port(port)
-    });
-    FindCoordinatorResponse::default().with_coordinators(coordinators.collect())
+    let response = FindCoordinatorResponse::default().with_error_code(error);
+    response.with_node_id(ME).with_host(host).with_port(port)
 }

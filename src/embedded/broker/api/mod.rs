@@ -38,10 +38,10 @@ const APIS: &[Api] = &[
     Api(ApiKey::Metadata, 0, 9, |call, body| now(call, body, metadata::metadata)),
     Api(ApiKey::OffsetCommit, 2, 8, |call, body| now(call, body, offsets::commit)),
     Api(ApiKey::OffsetFetch, 1, 7, |call, body| now(call, body, offsets::fetch)),
-    Api(ApiKey::FindCoordinator, 0, 4, |call, body| now(call, body, metadata::find_coordinator)),
+    Api(ApiKey::FindCoordinator, 0, 3, |call, body| now(call, body, metadata::find_coordinator)),
     Api(ApiKey::JoinGroup, 0, 7, |call, body| later(call, body, group::join)),
     Api(ApiKey::Heartbeat, 0, 4, |call, body| now(call, body, group::heartbeat)),
-    Api(ApiKey::LeaveGroup, 0, 5, |call, body| now(call, body, group::leave)),
+    Api(ApiKey::LeaveGroup, 0, 2, |call, body| now(call, body, group::leave)),
     Api(ApiKey::SyncGroup, 0, 5, |call, body| later(call, body, group::sync)),
     Api(ApiKey::DescribeGroups, 0, 5, |call, body| now(call, body, group_admin::describe)),
     Api(ApiKey::ListGroups, 0, 4, |call, body| now(call, body, group_admin::list)),
@@ -60,8 +60,6 @@ const APIS: &[Api] = &[
     Api(ApiKey::IncrementalAlterConfigs, 0, 1, |call, body| now(call, body, configs::alter_incrementally)),
     Api(ApiKey::CreatePartitions, 0, 3, |call, body| now(call, body, topics::create_partitions)),
     Api(ApiKey::DeleteGroups, 0, 2, |call, body| now(call, body, group_admin::delete)),
-    Api(ApiKey::OffsetDelete, 0, 0, |call, body| now(call, body, group_admin::delete_offsets)),
-    Api(ApiKey::DescribeCluster, 0, 1, |call, body| now(call, body, metadata::describe_cluster)),
 ];
 
 /// Why a request gets no answer and its connection is closed.

@@ -39,7 +39,7 @@ fn place(node: &Node, topic: &str, data: &PartitionProduceData, acks: i16) -> Re
     }
     let (topic, partition) = node.partition(topic, data.index)?;
     let records = data.records.as_deref().unwrap_or_default();
-    match partition.append(records, &topic.settings, now()) {
+    match partition.change(|log| log.append(records, &topic.settings, now())) {
         Ok(placed) => Ok((placed, partition.log().start())),
         Err(Refused::Error(error)) => Err(error),
         Err(Refused::NotAdmitted(producer_id, epoch)) => Err(why_not_admitted(node, producer_id, epoch)),

@@ -11,7 +11,10 @@ use kafka_protocol::messages::create_topics_response::{CreatableTopicConfigs, Cr
 use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
 use kafka_protocol::messages::*;
 
-pub fn check_name(name: &str) -> Result<(), ResponseError> {
+/// `num.partitions`: for topics created without a number.
+pub const DEFAULT_PARTITIONS: i32 = 1;
+
+fn check_name(name: &str) -> Result<(), ResponseError> {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     let fits = (1..=249).contains(&name.len()) && name != "." && name != "..";
     if fits && name.bytes().all(legal) { Ok(()) } else { Err(ResponseError::InvalidTopicException) }
@@ -47,7 +50,7 @@ fn create_one(node: &Node, topic: &CreatableTopic, validate_only: bool) -> Resul
         return Err(Denied::because(ResponseError::InvalidReplicationFactor, why));
     }
     let partitions = match (topic.assignments.len(), topic.num_partitions) {
-        (0, -1) => node.config.default_partitions,
+        (0, -1) => DEFAULT_PARTITIONS,
         (0, partitions) => partitions,
         (assigned, _) => assigned as i32,
     };

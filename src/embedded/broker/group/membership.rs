@@ -83,28 +83,16 @@ impl Group {
         self.await_join(&id, waiter, now);
     }
 
-    pub fn leave(&mut self, member_id: &str, instance: Option<&str>, now: i64) -> (Result<(), ResponseError>, Answers) {
-        let left = self.try_leave(member_id, instance, now);
+    pub fn leave(&mut self, id: &str, now: i64) -> (Result<(), ResponseError>, Answers) {
+        let known = self.members.contains_key(id);
+        let left = known || self.invited.remove(id).is_some();
+        if known {
+            self.remove(id);
+            self.rebalance(now);
+        }
         self.complete_if_all_joined(now);
+        let left = if left { Ok(()) } else { Err(ResponseError::UnknownMemberId) };
         (left, std::mem::take(&mut self.answers))
-    }
-
-    fn try_leave(&mut self, member_id: &str, instance: Option<&str>, now: i64) -> Result<(), ResponseError> {
-        let id = match instance.map(|instance| self.member_of(instance)) {
-            None => member_id.to_owned(),
-            Some(None) => return Err(ResponseError::UnknownMemberId),
-            Some(Some(id)) if !member_id.is_empty() && id != member_id => return Err(ResponseError::FencedInstanceId),
-            Some(Some(id)) => id.to_owned(),
-        };
-        if self.invited.remove(&id).is_some() {
-            return Ok(());
-        }
-        if !self.members.contains_key(&id) {
-            return Err(ResponseError::UnknownMemberId);
-        }
-        self.remove(&id);
-        self.rebalance(now);
-        Ok(())
     }
 
     /// Drops who was silent for too long and ends phases whose time is up.

@@ -25,6 +25,8 @@ use std::path::PathBuf;
 const MAX_KEYS: usize = 1_000_000;
 
 type KeyDigest = [u8; 16];
+/// The newest offset of each key.
+type Newest = HashMap<KeyDigest, i64>;
 
 /// A pass over one log, prepared under its lock.
 #[derive(Debug)]
@@ -125,8 +127,8 @@ impl Pass {
     }
 
     /// The newest offset of each key in the dirty part, and how far that is known.
-    fn newest_offsets(&self) -> io::Result<(HashMap<KeyDigest, i64>, i64)> {
-        let mut newest = HashMap::new();
+    fn newest_offsets(&self) -> io::Result<(Newest, i64)> {
+        let mut newest = Newest::new();
         for (base, slice) in self.segments.iter().filter(|(base, _)| *base >= self.dirty_from) {
             if newest.len() >= MAX_KEYS {
                 return Ok((newest, *base));
@@ -153,12 +155,7 @@ impl Pass {
     }
 
     /// `open`: producers with records that stay and whose marker is yet to come.
-    fn rewrite(
-        &self,
-        group: &[(i64, Slice)],
-        newest: &HashMap<KeyDigest, i64>,
-        open: &mut BTreeSet<i64>,
-    ) -> io::Result<Rewritten> {
+    fn rewrite(&self, group: &[(i64, Slice)], newest: &Newest, open: &mut BTreeSet<i64>) -> io::Result<Rewritten> {
         let bases: Vec<i64> = group.iter().map(|(base, _)| *base).collect();
         let mut fresh = Segment::open(self.dir.join(format!("{:020}.new", bases[0])), bases[0])?;
         fresh.file.set_len(0)?;
@@ -172,7 +169,7 @@ impl Pass {
                 if let Some(kept) = kept
                     && let Some(batch) = Batch::parse(&kept)
                 {
-                    fresh.append(&kept, &batch, false)?;
+                    fresh.append(&kept, &batch)?;
                 }
                 Ok(true)
             })?;
@@ -182,13 +179,7 @@ impl Pass {
     }
 
     /// What stays of a batch.
-    fn kept(
-        &self,
-        batch: &Batch,
-        bytes: &[u8],
-        newest: &HashMap<KeyDigest, i64>,
-        open: &mut BTreeSet<i64>,
-    ) -> Option<Vec<u8>> {
+    fn kept(&self, batch: &Batch, bytes: &[u8], newest: &Newest, open: &mut BTreeSet<i64>) -> Option<Vec<u8>> {
         if batch.is_control() {
             let needed = batch::marker_commits(bytes).is_none() || open.remove(&batch.producer_id);
             return needed.then(|| bytes.to_vec());
@@ -205,7 +196,7 @@ impl Pass {
     }
 
     /// The batch with the records that nothing supersedes, `None` if there is none.
-    fn newest_of(&self, batch: &Batch, bytes: &[u8], newest: &HashMap<KeyDigest, i64>) -> io::Result<Option<Vec<u8>>> {
+    fn newest_of(&self, batch: &Batch, bytes: &[u8], newest: &Newest) -> io::Result<Option<Vec<u8>>> {
         let plain = records::plain(batch, bytes)?;
         let mut records: Vec<_> = records::walk(batch, &plain).collect::<io::Result<_>>()?;
         let all = records.len();
@@ -294,7 +285,7 @@ mod tests {
     }
 
     fn filled(dir: &Path) -> Log {
-        let mut log = Log::open(dir, 0, false).unwrap();
+        let mut log = Log::open(dir, 0).unwrap();
         for round in 0..20 {
             for key in ["a", "b", "c"] {
                 put(&mut log, key, Some(&format!("{key}{round}")), 100);
@@ -320,7 +311,7 @@ mod tests {
         assert!(log.segments.len() < files / 2);
         let kept = content(&log);
         drop(log);
-        let log = Log::open(dir.path(), 0, false).unwrap();
+        let log = Log::open(dir.path(), 0).unwrap();
         assert_eq!((content(&log), log.end(), log.start()), (kept, end, 0));
     }
 
@@ -342,13 +333,13 @@ mod tests {
     #[test]
     fn aborted_records_go_with_their_marker_and_open_ones_are_not_touched() {
         let dir = tempfile::tempdir().unwrap();
-        let mut log = Log::open(dir.path(), 0, false).unwrap();
+        let mut log = Log::open(dir.path(), 0).unwrap();
         let transaction = |log: &mut Log, id: i64, value: &str, ends: Option<bool>| {
             log.admit(id, 0, 0);
             let bytes = batch_of((id, 0, 0), true, &[(Some("k"), Some(value), 1)]);
             log.append(&bytes, &settings(), 0).unwrap();
             if let Some(commit) = ends {
-                log.end_transaction((id, 0), commit, &settings(), 0).unwrap();
+                log.end_transaction(id, 0, commit, &settings(), 0).unwrap();
             }
         };
         transaction(&mut log, 1, "committed", Some(true));
@@ -371,7 +362,7 @@ mod tests {
         assert_eq!(log.stable_end(), open_from);
         assert_eq!(content.iter().filter(|(offset, ..)| *offset > open_from).count(), 10);
         drop(log);
-        assert_eq!(Log::open(dir.path(), 0, false).unwrap().stable_end(), open_from);
+        assert_eq!(Log::open(dir.path(), 0).unwrap().stable_end(), open_from);
     }
 
     #[test]
@@ -398,7 +389,7 @@ mod tests {
                 }
             }
             drop(log);
-            let mut log = Log::open(dir.path(), 0, false).unwrap();
+            let mut log = Log::open(dir.path(), 0).unwrap();
             let offsets: Vec<i64> = content(&log).into_iter().map(|(offset, ..)| offset).collect();
             assert!(offsets.is_sorted_by(|one, two| one < two), "{removed:?}: {offsets:?}");
             assert_eq!((table(&log), log.end()), (before.clone(), end), "{removed:?}");
@@ -430,7 +421,7 @@ mod tests {
     #[test]
     fn a_reader_of_any_offset_gets_to_the_end_over_what_is_gone() {
         let dir = tempfile::tempdir().unwrap();
-        let mut log = Log::open(dir.path(), 0, false).unwrap();
+        let mut log = Log::open(dir.path(), 0).unwrap();
         put(&mut log, "first", Some("v"), 100);
         (0..20).for_each(|_| put(&mut log, "k", Some("v"), 100));
         put(&mut log, "k", None, 100);
@@ -455,23 +446,23 @@ mod tests {
     #[test]
     fn what_was_aborted_and_is_gone_hides_nothing_after_a_restart() {
         let dir = tempfile::tempdir().unwrap();
-        let mut log = Log::open(dir.path(), 0, false).unwrap();
+        let mut log = Log::open(dir.path(), 0).unwrap();
         for sequence in [0, 1] {
             log.admit(1, 0, 0);
             let bytes = batch_of((1, 0, sequence), true, &[(Some("k"), Some("v"), 1)]);
             log.append(&bytes, &settings(), 0).unwrap();
-            log.end_transaction((1, 0), sequence == 1, &settings(), 0).unwrap();
+            log.end_transaction(1, 0, sequence == 1, &settings(), 0).unwrap();
         }
         (0..7).for_each(|_| put(&mut log, "filler", Some("v"), 1));
         compact(&mut log, 200);
         assert_eq!(content(&log)[0], (2, "k".to_owned(), Some("v".to_owned())), "the aborted one is gone");
         drop(log);
-        let log = Log::open(dir.path(), 0, false).unwrap();
+        let log = Log::open(dir.path(), 0).unwrap();
         assert_eq!(log.producers.aborted_between(0, 100).count(), 0);
         // Without the snapshot, a header that is left of a transaction does not look like one that is open.
         drop(log);
         std::fs::remove_file(dir.path().join("producers.json")).unwrap();
-        let log = Log::open(dir.path(), 0, false).unwrap();
+        let log = Log::open(dir.path(), 0).unwrap();
         assert_eq!(log.stable_end(), log.end());
     }
 }

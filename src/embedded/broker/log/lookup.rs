@@ -55,7 +55,7 @@ mod tests {
     #[test]
     fn a_time_inside_a_batch_finds_the_record_and_not_the_batch() {
         let dir = tempfile::tempdir().unwrap();
-        let mut log = Log::open(dir.path(), 0, false).unwrap();
+        let mut log = Log::open(dir.path(), 0).unwrap();
         for times in [[10, 20, 30], [25, 40, 35]] {
             let plain: Vec<_> = times.iter().map(|time| (None, Some("v"), *time)).collect();
             log.append(&records((-1, -1, -1), false, &plain), &Settings::default(), 0).unwrap();

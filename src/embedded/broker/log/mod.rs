@@ -37,8 +37,6 @@ pub struct Log {
     producers: Producers,
     /// Up to which offset passes of compaction came, and when, since the broker's start.
     passes: Vec<(i64, i64)>,
-    /// Force every batch to disk before it counts.
-    sync: bool,
     /// Files with writes that were not yet forced to disk.
     unsynced: Vec<Arc<File>>,
     outage: Outage,
@@ -109,13 +107,13 @@ impl Log {
     /// Appends the control record that ends a transaction here.
     pub fn end_transaction(
         &mut self,
-        producer: (i64, i16),
+        producer_id: i64,
+        epoch: i16,
         commit: bool,
         settings: &Settings,
         now: i64,
     ) -> Result<(), ResponseError> {
-        let mut bytes = batch::marker(producer.0, producer.1, commit, now);
-        let batch = self.write(&mut bytes, settings)?;
+        let batch = self.write(&mut batch::marker(producer_id, epoch, commit, now), settings)?;
         self.producers.ended(&batch, commit, now);
         Ok(())
     }
@@ -137,10 +135,9 @@ impl Log {
         if active.size > 0 && (full || reach > settings.segment_ms) {
             self.roll()?;
         }
-        let sync = self.sync;
         let active = self.segments.last_mut().expect(NEVER_EMPTY);
-        active.append(bytes, batch, sync)?;
-        if !sync && self.unsynced.last().is_none_or(|last| !Arc::ptr_eq(last, &active.file)) {
+        active.append(bytes, batch)?;
+        if self.unsynced.last().is_none_or(|last| !Arc::ptr_eq(last, &active.file)) {
             self.unsynced.push(active.file.clone());
         }
         Ok(())

@@ -19,7 +19,7 @@ pub struct Producers {
     aborted: Vec<Aborted>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Producer {
     epoch: i16,
     seen: VecDeque<Seen>,
@@ -29,7 +29,6 @@ struct Producer {
     admitted: bool,
     /// The epoch was raised here, so the sequence must begin at 0. (A producer that was forgotten goes on where it is.)
     raised: bool,
-    #[serde(alias = "last_timestamp")]
     last_seen: i64,
 }
 
@@ -133,14 +132,8 @@ impl Producers {
     }
 
     fn at_epoch(&mut self, producer_id: i64, epoch: i16) -> &mut Producer {
-        let producer = self.known.entry(producer_id).or_insert_with(|| Producer {
-            epoch,
-            seen: VecDeque::new(),
-            open: None,
-            admitted: false,
-            raised: false,
-            last_seen: 0,
-        });
+        let fresh = Producer { epoch, ..Producer::default() };
+        let producer = self.known.entry(producer_id).or_insert(fresh);
         if producer.epoch != epoch {
             producer.epoch = epoch;
             producer.seen.clear();

@@ -21,15 +21,14 @@ const SNAPSHOT: &str = "producers.json";
 
 /// The producers as they were when everything before `end` had been appended.
 #[derive(Serialize, Deserialize)]
-struct Snapshot<P> {
+struct Snapshot {
     end: i64,
-    producers: P,
+    producers: Producers,
 }
 
 impl Log {
-    /// Opens or creates the log in `dir`; records before `start` were deleted by a client. With `sync`,
-    /// batches are on disk before they count.
-    pub fn open(dir: &Path, start: i64, sync: bool) -> Result<Log, Error> {
+    /// Opens or creates the log in `dir`; records before `start` were deleted by a client.
+    pub fn open(dir: &Path, start: i64) -> Result<Log, Error> {
         let io = |source| Error::Log { path: dir.to_path_buf(), source };
         std::fs::create_dir_all(dir).map_err(io)?;
         let bases = bases(dir).map_err(io)?;
@@ -44,7 +43,6 @@ impl Log {
             next: first,
             producers: known.map(|snapshot| snapshot.producers).unwrap_or_default(),
             passes: Vec::new(),
-            sync,
             unsynced: Vec::new(),
             outage: Outage::default(),
         };
@@ -116,7 +114,7 @@ impl Log {
     }
 
     pub(super) fn save_producers(&self) -> io::Result<()> {
-        let snapshot = Snapshot { end: self.next, producers: &self.producers };
+        let snapshot = Snapshot { end: self.next, producers: self.producers.clone() };
         let bytes = serde_json::to_vec(&snapshot).map_err(io::Error::other)?;
         let fresh = self.dir.join("producers.json.new");
         let mut file = File::create(&fresh)?;
@@ -142,7 +140,7 @@ fn bases(dir: &Path) -> io::Result<Vec<i64>> {
     Ok(bases)
 }
 
-fn load_snapshot(dir: &Path) -> Option<Snapshot<Producers>> {
+fn load_snapshot(dir: &Path) -> Option<Snapshot> {
     let bytes = std::fs::read(dir.join(SNAPSHOT)).ok()?;
     match serde_json::from_slice(&bytes) {
         Ok(snapshot) => Some(snapshot),
@@ -170,20 +168,20 @@ mod tests {
     fn everything_that_was_known_is_known_again() {
         let dir = tempfile::tempdir().unwrap();
         let settings = Settings::default();
-        let mut log = Log::open(dir.path(), 0, false).unwrap();
+        let mut log = Log::open(dir.path(), 0).unwrap();
         for at in 0..20 {
             append(&mut log, (1, 0, at * 3), false).unwrap();
         }
         log.admit(2, 0, 0);
         append(&mut log, (2, 0, 0), true).unwrap();
-        log.end_transaction((2, 0), false, &settings, 0).unwrap();
+        log.end_transaction(2, 0, false, &settings, 0).unwrap();
         log.admit(3, 4, 0);
         append(&mut log, (3, 4, 0), true).unwrap();
         assert!(log.segments.len() > 3);
         let (next, stable) = (log.end(), log.stable_end());
         drop(log);
 
-        let mut log = Log::open(dir.path(), 0, false).unwrap();
+        let mut log = Log::open(dir.path(), 0).unwrap();
         assert_eq!((log.end(), log.stable_end(), log.start()), (next, stable, 0));
         assert_eq!(log.producers.aborted_between(0, next).count(), 1);
         assert_eq!(append(&mut log, (1, 0, 57), false).unwrap().base_offset, 57);
@@ -196,7 +194,7 @@ mod tests {
     #[test]
     fn a_file_cut_anywhere_loses_only_its_last_batch() {
         let dir = tempfile::tempdir().unwrap();
-        let mut log = Log::open(dir.path(), 0, false).unwrap();
+        let mut log = Log::open(dir.path(), 0).unwrap();
         for at in 0..3 {
             append(&mut log, (1, 0, at * 3), false).unwrap();
         }
@@ -205,7 +203,7 @@ mod tests {
         let bytes = std::fs::read(&path).unwrap();
         for keep in [whole - 1, whole - 50, whole * 2 / 3 + 1] {
             std::fs::write(&path, &bytes[..keep as usize]).unwrap();
-            let log = Log::open(dir.path(), 0, false).unwrap();
+            let log = Log::open(dir.path(), 0).unwrap();
             assert_eq!(log.end(), 6, "{keep} bytes kept");
             assert_eq!(std::fs::metadata(&path).unwrap().len(), whole * 2 / 3);
         }
@@ -214,7 +212,7 @@ mod tests {
     #[test]
     fn damage_before_the_last_segment_stops_the_start() {
         let dir = tempfile::tempdir().unwrap();
-        let mut log = Log::open(dir.path(), 0, false).unwrap();
+        let mut log = Log::open(dir.path(), 0).unwrap();
         for at in 0..20 {
             append(&mut log, (1, 0, at * 3), false).unwrap();
         }
@@ -223,7 +221,7 @@ mod tests {
         let mut bytes = std::fs::read(&path).unwrap();
         bytes[80] ^= 1;
         std::fs::write(&path, bytes).unwrap();
-        let error = Log::open(dir.path(), 0, false).unwrap_err();
+        let error = Log::open(dir.path(), 0).unwrap_err();
         assert!(matches!(error, Error::Damaged { position: 0, .. }), "{error}");
     }
 }

@@ -76,7 +76,7 @@ mod tests {
     fn a_log_that_lost_everything_goes_on_at_its_offset_and_knows_its_producers() {
         let dir = tempfile::tempdir().unwrap();
         let settings = Settings { retention_ms: 10, segment_bytes: 100, ..Settings::default() };
-        let mut log = Log::open(dir.path(), 0, false).unwrap();
+        let mut log = Log::open(dir.path(), 0).unwrap();
         for at in 0..5 {
             log.append(&records((9, 0, at), false, &[(None, Some("v"), 100)]), &settings, 0).unwrap();
         }
@@ -89,7 +89,7 @@ mod tests {
             );
             assert!(log.append(&records((9, 0, 9), false, &[(None, Some("v"), 2)]), &settings, 0).is_err());
             drop(log);
-            log = Log::open(dir.path(), 0, false).unwrap();
+            log = Log::open(dir.path(), 0).unwrap();
             assert_eq!((log.start(), log.end()), (5, 6));
         }
     }

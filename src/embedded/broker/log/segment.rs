@@ -75,9 +75,8 @@ impl Segment {
     }
 
     /// Writes one whole batch at the end. After an error the file is cut back to what it was.
-    pub fn append(&mut self, bytes: &[u8], batch: &Batch, sync: bool) -> io::Result<()> {
-        let written = self.file.write_all_at(bytes, self.size);
-        if let Err(error) = written.and_then(|()| if sync { self.file.sync_data() } else { Ok(()) }) {
+    pub fn append(&mut self, bytes: &[u8], batch: &Batch) -> io::Result<()> {
+        if let Err(error) = self.file.write_all_at(bytes, self.size) {
             self.file.set_len(self.size)?;
             return Err(error);
         }
@@ -212,7 +211,7 @@ mod tests {
             let mut bytes = records((-1, -1, -1), false, &[(None, Some(value.as_str()), at as i64 * 10); 2]);
             set_offset(&mut bytes, at as i64 * 2);
             let batch = Batch::parse(&bytes).unwrap();
-            segment.append(&bytes, &batch, false).unwrap();
+            segment.append(&bytes, &batch).unwrap();
         }
         segment
     }
