@@ -2,6 +2,7 @@
 //!
 //! Invariant: a fact is in the journal before it is true here, and true here before anybody is told.
 
+use super::Outcome;
 use super::group::{Answer, Answers, Group, Waiter};
 use super::meta::{Entry, Meta};
 use super::outage::Outage;
@@ -38,12 +39,12 @@ impl Coordinator {
         &self.meta
     }
 
-    pub fn txn(&self, id: &str) -> Result<&Txn, ResponseError> {
+    pub fn txn(&self, id: &str) -> Outcome<&Txn> {
         self.meta.txns.get(id).ok_or(ResponseError::InvalidProducerIdMapping)
     }
 
     /// Makes a fact true. If the journal cannot take it, it is not.
-    pub fn record(&mut self, entry: Entry) -> Result<(), ResponseError> {
+    pub fn record(&mut self, entry: Entry) -> Outcome {
         let written = self.journal.append(&entry);
         self.outage.note("write to the journal", &written);
         written.map_err(|_| ResponseError::CoordinatorNotAvailable)?;
@@ -54,7 +55,7 @@ impl Coordinator {
         Ok(())
     }
 
-    pub fn fresh_producer_id(&mut self) -> Result<i64, ResponseError> {
+    pub fn fresh_producer_id(&mut self) -> Outcome<i64> {
         let id = self.meta.next_producer_id;
         self.record(Entry::ProducerIds { next: id + 1 })?;
         Ok(id)

@@ -34,6 +34,7 @@ mod settings;
 mod txn;
 
 use crate::embedded::journal;
+use kafka_protocol::error::ResponseError;
 use node::Node;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -42,6 +43,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::watch;
+
+/// A value, or the error that the client is told.
+type Outcome<T = ()> = Result<T, ResponseError>;
 
 #[derive(Debug, Clone)]
 pub struct BrokerConfig {

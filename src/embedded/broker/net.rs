@@ -15,8 +15,8 @@ use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-pub const MAX_CONNECTIONS: usize = 1024;
-pub const MAX_REQUEST_BYTES: usize = 100 << 20;
+const MAX_CONNECTIONS: usize = 1024;
+const MAX_REQUEST_BYTES: usize = 100 << 20;
 const READ_BUFFER: usize = 64 << 10;
 /// Memory is given to a request as its bytes arrive, at most this much ahead.
 const READ_AHEAD: usize = 1 << 20;

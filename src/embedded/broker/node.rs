@@ -3,6 +3,7 @@
 //!
 //! Locks are taken in this order and never the other way round: coordinator, topics, one partition's log.
 
+use super::Outcome;
 use super::coordinator::Coordinator;
 use super::log::Log;
 use super::meta::{Entry, TopicMeta, TopicPartition};
@@ -104,24 +105,18 @@ impl Node {
         self.topics.read().clone()
     }
 
-    pub fn topic(&self, name: &str) -> Result<Arc<Topic>, ResponseError> {
+    pub fn topic(&self, name: &str) -> Outcome<Arc<Topic>> {
         self.topics.read().get(name).cloned().ok_or(ResponseError::UnknownTopicOrPartition)
     }
 
-    pub fn partition(&self, topic: &str, partition: i32) -> Result<(Arc<Topic>, Arc<Partition>), ResponseError> {
+    pub fn partition(&self, topic: &str, partition: i32) -> Outcome<(Arc<Topic>, Arc<Partition>)> {
         let topic = self.topic(topic)?;
         let found = usize::try_from(partition).ok().and_then(|at| topic.partitions.get(at)).cloned();
         Ok((topic, found.ok_or(ResponseError::UnknownTopicOrPartition)?))
     }
 
     /// Creates a topic, or gives one more partitions or another configuration.
-    pub fn put_topic(
-        &self,
-        coordinator: &mut Coordinator,
-        name: &str,
-        partitions: i32,
-        configs: Configs,
-    ) -> Result<(), ResponseError> {
+    pub fn put_topic(&self, coordinator: &mut Coordinator, name: &str, partitions: i32, configs: Configs) -> Outcome {
         let known = self.topic(name).ok();
         let others = self.topics().into_iter().filter(|(other, _)| other != name);
         let others: i32 = others.map(|(_, topic)| topic.meta.partitions).sum();
@@ -146,7 +141,7 @@ impl Node {
         Ok(())
     }
 
-    pub fn delete_topic(&self, coordinator: &mut Coordinator, name: &str) -> Result<(), ResponseError> {
+    pub fn delete_topic(&self, coordinator: &mut Coordinator, name: &str) -> Outcome {
         let topic = self.topic(name)?;
         coordinator.record(Entry::TopicDeleted { name: name.to_owned() })?;
         self.topics.write().remove(name);
@@ -166,7 +161,7 @@ impl Node {
         id: &str,
         partitions: &[TopicPartition],
         groups: &[String],
-    ) -> Result<(), ResponseError> {
+    ) -> Outcome {
         let txn = coordinator.txn(id)?;
         let (producer_id, epoch) = (txn.producer_id, txn.epoch);
         if let Some(txn) = txn.with(partitions, groups, now())? {
@@ -179,29 +174,23 @@ impl Node {
     fn admit<'a>(&self, partitions: impl IntoIterator<Item = &'a TopicPartition>, producer_id: i64, epoch: i16) {
         for (topic, partition) in partitions {
             if let Ok((_, partition)) = self.partition(topic, *partition) {
-                partition.log().admit(producer_id, epoch, now());
+                partition.log().producers.admit(producer_id, epoch, now());
             }
         }
     }
 
     /// Carries out a decision: journals it, writes the markers, journals the end. Once it is journalled it stands: who asks while
     /// the markers cannot be written, for the disk is full, is to ask again, and the clock sees to the rest.
-    pub fn end_txn(&self, coordinator: &mut Coordinator, id: &str, decided: Txn) -> Result<(), ResponseError> {
+    pub fn end_txn(&self, coordinator: &mut Coordinator, id: &str, decided: Txn) -> Outcome {
         coordinator.record(Entry::Txn { id: id.to_owned(), txn: decided.clone() })?;
         self.finish_txn(coordinator, id, &decided, false).map_err(|_| ResponseError::ConcurrentTransactions)
     }
 
-    fn finish_txn(
-        &self,
-        coordinator: &mut Coordinator,
-        id: &str,
-        txn: &Txn,
-        only_open: bool,
-    ) -> Result<(), ResponseError> {
+    fn finish_txn(&self, coordinator: &mut Coordinator, id: &str, txn: &Txn, only_open: bool) -> Outcome {
         let State::Ending { commit } = txn.state else { return Ok(()) };
         for (name, number) in &txn.partitions {
             let Ok((topic, partition)) = self.partition(name, *number) else { continue };
-            if only_open && !partition.log().producers().is_open(txn.producer_id) {
+            if only_open && !partition.log().producers.is_open(txn.producer_id) {
                 continue;
             }
             partition.change(|log| log.end_transaction(txn.producer_id, txn.epoch, commit, &topic.settings, now()))?;
@@ -232,10 +221,10 @@ impl Node {
     pub fn sync(&self) -> std::io::Result<()> {
         let mut result = Ok(());
         for partition in self.topics().values().flat_map(|topic| &topic.partitions) {
-            let files = std::mem::take(partition.log().unsynced());
+            let files = std::mem::take(&mut partition.log().unsynced);
             for file in files {
                 if let Err(error) = file.sync_data() {
-                    partition.log().unsynced().push(file);
+                    partition.log().unsynced.push(file);
                     result = Err(error);
                 }
             }

@@ -1,19 +1,14 @@
-//! Describing and altering configurations: topics can be changed, the broker only tells.
+//! Describing and altering configurations of topics; a broker has none, and where a value would come from otherwise is not told.
 
-use super::{Call, Denied, text};
-use crate::embedded::broker::node::{NODE_ID, Node};
+use super::*;
 use crate::embedded::broker::settings::{self, Configs, Key, Kind};
-use crate::embedded::broker::{net, txn};
-use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_configs_response::*;
-use kafka_protocol::messages::*;
 
 const TOPIC_RESOURCE: i8 = 2;
 const BROKER_RESOURCE: i8 = 4;
 // Where a value comes from.
 const TOPIC: i8 = 1;
-const STATIC_BROKER: i8 = 4;
 const DEFAULT: i8 = 5;
 
 pub fn source(key: &Key, set: &Configs) -> i8 {
@@ -22,7 +17,7 @@ pub fn source(key: &Key, set: &Configs) -> i8 {
 
 pub fn describe(call: &Call, request: DescribeConfigsRequest) -> DescribeConfigsResponse {
     let results = request.resources.into_iter().map(|resource| {
-        let described = describe_one(&call.node, &resource, request.include_synonyms);
+        let described = describe_one(&call.node, &resource);
         let result = DescribeConfigsResult::default().with_resource_type(resource.resource_type);
         let result = result.with_resource_name(resource.resource_name);
         match described {
@@ -33,20 +28,15 @@ pub fn describe(call: &Call, request: DescribeConfigsRequest) -> DescribeConfigs
     DescribeConfigsResponse::default().with_results(results.collect())
 }
 
-fn describe_one(
-    node: &Node,
-    resource: &DescribeConfigsResource,
-    synonyms: bool,
-) -> Result<Vec<DescribeConfigsResourceResult>, Denied> {
+fn describe_one(node: &Node, resource: &DescribeConfigsResource) -> Result<Vec<DescribeConfigsResourceResult>, Denied> {
     let mut told: Vec<_> = match resource.resource_type {
         TOPIC_RESOURCE => {
             let topic = node.topic(&resource.resource_name)?;
             let set = &topic.meta.configs;
-            settings::effective(set).map(|(key, value)| told_of_topic(key, value, set, synonyms)).collect()
+            settings::effective(set).map(|(key, value)| told(key, value, set)).collect()
         }
-        // An empty name asks for the cluster-wide dynamic configuration, of which there is none.
-        BROKER_RESOURCE if resource.resource_name.is_empty() => Vec::new(),
-        BROKER_RESOURCE => told_of_broker(node),
+        // A broker has nothing to configure.
+        BROKER_RESOURCE => Vec::new(),
         _ => return Err(Denied::because(ResponseError::InvalidRequest, "only topics and brokers are configured")),
     };
     if let Some(keys) = &resource.configuration_keys {
@@ -55,12 +45,7 @@ fn describe_one(
     Ok(told)
 }
 
-fn told_of_topic(key: &Key, value: &str, set: &Configs, synonyms: bool) -> DescribeConfigsResourceResult {
-    let synonym = |value: &str, source| {
-        DescribeConfigsSynonym::default().with_name(text(key.name)).with_value(Some(text(value))).with_source(source)
-    };
-    let from_topic = set.get(key.name).map(|value| synonym(value, TOPIC));
-    let known = from_topic.into_iter().chain([synonym(key.default, DEFAULT)]).filter(|_| synonyms);
+fn told(key: &Key, value: &str, set: &Configs) -> DescribeConfigsResourceResult {
     DescribeConfigsResourceResult::default()
         .with_name(text(key.name))
         .with_value(Some(text(value)))
@@ -72,24 +57,6 @@ fn told_of_topic(key: &Key, value: &str, set: &Configs, synonyms: bool) -> Descr
             Kind::Ratio => 6,
             Kind::Policy | Kind::Free => 7,
         })
-        .with_synonyms(known.collect())
-}
-
-fn told_of_broker(node: &Node) -> Vec<DescribeConfigsResourceResult> {
-    let told = [
-        ("auto.create.topics.enable", "false".to_owned()),
-        ("broker.id", NODE_ID.to_string()),
-        ("log.dirs", node.config.data_dir.display().to_string()),
-        ("max.connections", net::MAX_CONNECTIONS.to_string()),
-        ("num.partitions", super::topics::DEFAULT_PARTITIONS.to_string()),
-        ("socket.request.max.bytes", net::MAX_REQUEST_BYTES.to_string()),
-        ("transaction.max.timeout.ms", txn::MAX_TIMEOUT_MS.to_string()),
-    ];
-    let told = told.map(|(name, value)| {
-        let told = DescribeConfigsResourceResult::default().with_name(text(name)).with_value(Some(text(value)));
-        told.with_read_only(true).with_config_source(STATIC_BROKER).with_config_type(2)
-    });
-    told.into()
 }
 
 /// The older call: what is named is the whole configuration, everything else goes back to its default.
@@ -104,10 +71,8 @@ pub fn alter(call: &Call, request: AlterConfigsRequest) -> AlterConfigsResponse 
         });
         let response = alter_configs_response::AlterConfigsResourceResponse::default();
         let response = response.with_resource_type(kind).with_resource_name(name);
-        match altered {
-            Ok(()) => response,
-            Err(Denied(error, why)) => response.with_error_code(error.code()).with_error_message(why.map(text)),
-        }
+        let (code, why) = explained(altered);
+        response.with_error_code(code).with_error_message(why)
     });
     AlterConfigsResponse::default().with_responses(responses.collect())
 }
@@ -121,10 +86,8 @@ pub fn alter_incrementally(call: &Call, request: IncrementalAlterConfigsRequest)
         });
         let response = incremental_alter_configs_response::AlterConfigsResourceResponse::default();
         let response = response.with_resource_type(kind).with_resource_name(name);
-        match altered {
-            Ok(()) => response,
-            Err(Denied(error, why)) => response.with_error_code(error.code()).with_error_message(why.map(text)),
-        }
+        let (code, why) = explained(altered);
+        response.with_error_code(code).with_error_message(why)
     });
     IncrementalAlterConfigsResponse::default().with_responses(responses.collect())
 }

@@ -1,15 +1,10 @@
 //! Fetch: what is there at once, else wait until something is, or until the client's patience ends.
 
-use super::Call;
+use super::*;
 use crate::embedded::broker::log::producers::Aborted;
-use crate::embedded::broker::node::Node;
 use crate::embedded::broker::partition::Partition;
-use bytes::Bytes;
-use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::fetch_request::FetchPartition;
 use kafka_protocol::messages::fetch_response::{AbortedTransaction, FetchableTopicResponse, PartitionData};
-use kafka_protocol::messages::*;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
@@ -84,12 +79,7 @@ fn read_all(node: &Node, request: &FetchRequest) -> Round {
 }
 
 /// `max`: how many bytes the response still has room for, `None` if it is full.
-fn read(
-    partition: &Partition,
-    asked: &FetchPartition,
-    committed: bool,
-    max: Option<usize>,
-) -> Result<PartitionData, ResponseError> {
+fn read(partition: &Partition, asked: &FetchPartition, committed: bool, max: Option<usize>) -> Outcome<PartitionData> {
     if asked.current_leader_epoch > 0 {
         return Err(ResponseError::UnknownLeaderEpoch);
     }
@@ -107,7 +97,7 @@ fn read(
             let answer = AbortedTransaction::default().with_producer_id(ProducerId(aborted.producer_id));
             answer.with_first_offset(aborted.first)
         };
-        let aborted = committed.then(|| log.producers().aborted_between(asked.fetch_offset, to).map(listed).collect());
+        let aborted = committed.then(|| log.producers.aborted_between(asked.fetch_offset, to).map(listed).collect());
         (slice, answer, to, aborted)
     };
     let records = match max {

@@ -1,13 +1,8 @@
 //! Membership of consumer groups on the wire; the decisions are in `group/`.
 
-use super::{Call, code, text};
+use super::*;
 use crate::embedded::broker::group::{Answer, Caller, Join, Waiter};
-use crate::embedded::broker::node::now;
-use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::join_group_response::JoinGroupResponseMember;
-use kafka_protocol::messages::*;
-use kafka_protocol::protocol::StrBytes;
-use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::oneshot;
 

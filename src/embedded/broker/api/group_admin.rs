@@ -1,14 +1,10 @@
 //! Looking at groups and deleting them.
 
-use super::{Call, code, text};
-use crate::embedded::broker::coordinator::Coordinator;
+use super::*;
 use crate::embedded::broker::group::{Group, Phase};
-use crate::embedded::broker::meta::Entry;
-use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::delete_groups_response::DeletableGroupResult;
 use kafka_protocol::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};
 use kafka_protocol::messages::list_groups_response::ListedGroup;
-use kafka_protocol::messages::*;
 
 /// A group exists while it has members or committed offsets.
 fn exists(coordinator: &Coordinator, group: &str) -> bool {
@@ -76,7 +72,7 @@ pub fn delete(call: &Call, request: DeleteGroupsRequest) -> DeleteGroupsResponse
     DeleteGroupsResponse::default().with_results(results.collect())
 }
 
-fn delete_one(coordinator: &mut Coordinator, id: &str) -> Result<(), ResponseError> {
+fn delete_one(coordinator: &mut Coordinator, id: &str) -> Outcome {
     if !exists(coordinator, id) {
         return Err(ResponseError::GroupIdNotFound);
     }

@@ -1,13 +1,8 @@
 //! What a client asks first: versions, brokers, topics, coordinators. The answer to "who" is always this node.
 
-use super::{APIS, Call, Refused, framed, text};
-use crate::embedded::broker::node::{NODE_ID, Node, Topic};
-use kafka_protocol::error::ResponseError;
+use super::*;
 use kafka_protocol::messages::api_versions_response::ApiVersion;
 use kafka_protocol::messages::metadata_response::*;
-use kafka_protocol::messages::*;
-use kafka_protocol::protocol::StrBytes;
-use std::sync::Arc;
 
 const ME: BrokerId = BrokerId(NODE_ID);
 
@@ -52,7 +47,7 @@ pub fn metadata(call: &Call, request: MetadataRequest) -> MetadataResponse {
     response.with_cluster_id(Some(text(cluster_id))).with_controller_id(ME)
 }
 
-fn described(name: TopicName, topic: Result<Arc<Topic>, ResponseError>) -> MetadataResponseTopic {
+fn described(name: TopicName, topic: Outcome<Arc<Topic>>) -> MetadataResponseTopic {
     let answer = MetadataResponseTopic::default().with_name(Some(name));
     let topic = match topic {
         Ok(topic) => topic,

@@ -15,11 +15,16 @@ mod produce;
 mod topics;
 mod transactions;
 
-use super::node::Node;
+// What every family speaks of; each takes it from here.
+use super::Outcome;
+use super::coordinator::Coordinator;
+use super::meta::{Committed, Entry, GroupOffsets, TopicPartition};
+use super::node::{NODE_ID, Node, Topic, now};
+use super::settings::{self, Configs};
 use bytes::{BufMut, Bytes, BytesMut};
 use decode::Body;
 use kafka_protocol::error::ResponseError;
-use kafka_protocol::messages::{ApiKey, RequestHeader, ResponseHeader};
+use kafka_protocol::messages::*;
 use kafka_protocol::protocol::{Encodable, HeaderVersion, Request, StrBytes};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -34,32 +39,32 @@ const APIS: &[Api] = &[
     // Advertised from 0 because librdkafka before 2.11 insists (KAFKA-18659); versions before 3 are refused.
     Api(ApiKey::Produce, 0, 9, produce::produce),
     Api(ApiKey::Fetch, 4, 11, |call, body| later(call, body, fetch::fetch)),
-    Api(ApiKey::ListOffsets, 1, 7, |call, body| now(call, body, positions::list_offsets)),
-    Api(ApiKey::Metadata, 0, 9, |call, body| now(call, body, metadata::metadata)),
-    Api(ApiKey::OffsetCommit, 2, 8, |call, body| now(call, body, offsets::commit)),
-    Api(ApiKey::OffsetFetch, 1, 7, |call, body| now(call, body, offsets::fetch)),
-    Api(ApiKey::FindCoordinator, 0, 3, |call, body| now(call, body, metadata::find_coordinator)),
+    Api(ApiKey::ListOffsets, 1, 7, |call, body| at_once(call, body, positions::list_offsets)),
+    Api(ApiKey::Metadata, 0, 9, |call, body| at_once(call, body, metadata::metadata)),
+    Api(ApiKey::OffsetCommit, 2, 8, |call, body| at_once(call, body, offsets::commit)),
+    Api(ApiKey::OffsetFetch, 1, 7, |call, body| at_once(call, body, offsets::fetch)),
+    Api(ApiKey::FindCoordinator, 0, 3, |call, body| at_once(call, body, metadata::find_coordinator)),
     Api(ApiKey::JoinGroup, 0, 7, |call, body| later(call, body, group::join)),
-    Api(ApiKey::Heartbeat, 0, 4, |call, body| now(call, body, group::heartbeat)),
-    Api(ApiKey::LeaveGroup, 0, 2, |call, body| now(call, body, group::leave)),
+    Api(ApiKey::Heartbeat, 0, 4, |call, body| at_once(call, body, group::heartbeat)),
+    Api(ApiKey::LeaveGroup, 0, 2, |call, body| at_once(call, body, group::leave)),
     Api(ApiKey::SyncGroup, 0, 5, |call, body| later(call, body, group::sync)),
-    Api(ApiKey::DescribeGroups, 0, 5, |call, body| now(call, body, group_admin::describe)),
-    Api(ApiKey::ListGroups, 0, 4, |call, body| now(call, body, group_admin::list)),
-    Api(ApiKey::ApiVersions, 0, 4, |call, body| now(call, body, metadata::api_versions)),
-    Api(ApiKey::CreateTopics, 2, 6, |call, body| now(call, body, topics::create)),
-    Api(ApiKey::DeleteTopics, 1, 5, |call, body| now(call, body, topics::delete)),
-    Api(ApiKey::DeleteRecords, 0, 2, |call, body| now(call, body, positions::delete_records)),
-    Api(ApiKey::InitProducerId, 0, 4, |call, body| now(call, body, transactions::init)),
-    Api(ApiKey::OffsetForLeaderEpoch, 2, 4, |call, body| now(call, body, positions::leader_epochs)),
-    Api(ApiKey::AddPartitionsToTxn, 0, 3, |call, body| now(call, body, transactions::add_partitions)),
-    Api(ApiKey::AddOffsetsToTxn, 0, 3, |call, body| now(call, body, transactions::add_offsets)),
-    Api(ApiKey::EndTxn, 0, 3, |call, body| now(call, body, transactions::end)),
-    Api(ApiKey::TxnOffsetCommit, 0, 3, |call, body| now(call, body, offsets::commit_in_txn)),
-    Api(ApiKey::DescribeConfigs, 1, 4, |call, body| now(call, body, configs::describe)),
-    Api(ApiKey::AlterConfigs, 0, 2, |call, body| now(call, body, configs::alter)),
-    Api(ApiKey::IncrementalAlterConfigs, 0, 1, |call, body| now(call, body, configs::alter_incrementally)),
-    Api(ApiKey::CreatePartitions, 0, 3, |call, body| now(call, body, topics::create_partitions)),
-    Api(ApiKey::DeleteGroups, 0, 2, |call, body| now(call, body, group_admin::delete)),
+    Api(ApiKey::DescribeGroups, 0, 5, |call, body| at_once(call, body, group_admin::describe)),
+    Api(ApiKey::ListGroups, 0, 4, |call, body| at_once(call, body, group_admin::list)),
+    Api(ApiKey::ApiVersions, 0, 4, |call, body| at_once(call, body, metadata::api_versions)),
+    Api(ApiKey::CreateTopics, 2, 6, |call, body| at_once(call, body, topics::create)),
+    Api(ApiKey::DeleteTopics, 1, 5, |call, body| at_once(call, body, topics::delete)),
+    Api(ApiKey::DeleteRecords, 0, 2, |call, body| at_once(call, body, positions::delete_records)),
+    Api(ApiKey::InitProducerId, 0, 4, |call, body| at_once(call, body, transactions::init)),
+    Api(ApiKey::OffsetForLeaderEpoch, 2, 4, |call, body| at_once(call, body, positions::leader_epochs)),
+    Api(ApiKey::AddPartitionsToTxn, 0, 3, |call, body| at_once(call, body, transactions::add_partitions)),
+    Api(ApiKey::AddOffsetsToTxn, 0, 3, |call, body| at_once(call, body, transactions::add_offsets)),
+    Api(ApiKey::EndTxn, 0, 3, |call, body| at_once(call, body, transactions::end)),
+    Api(ApiKey::TxnOffsetCommit, 0, 3, |call, body| at_once(call, body, offsets::commit_in_txn)),
+    Api(ApiKey::DescribeConfigs, 1, 4, |call, body| at_once(call, body, configs::describe)),
+    Api(ApiKey::AlterConfigs, 0, 2, |call, body| at_once(call, body, configs::alter)),
+    Api(ApiKey::IncrementalAlterConfigs, 0, 1, |call, body| at_once(call, body, configs::alter_incrementally)),
+    Api(ApiKey::CreatePartitions, 0, 3, |call, body| at_once(call, body, topics::create_partitions)),
+    Api(ApiKey::DeleteGroups, 0, 2, |call, body| at_once(call, body, group_admin::delete)),
 ];
 
 /// Why a request gets no answer and its connection is closed.
@@ -86,6 +91,11 @@ impl Denied {
     fn because(error: ResponseError, why: impl Into<String>) -> Denied {
         Denied(error, Some(why.into()))
     }
+}
+
+/// Code and words of an outcome, as responses have them.
+fn explained(outcome: Result<(), Denied>) -> (i16, Option<StrBytes>) {
+    outcome.err().map_or((0, None), |Denied(error, why)| (error.code(), why.map(text)))
 }
 
 /// Who asks, in which version.
@@ -118,7 +128,7 @@ pub async fn answer(node: &Arc<Node>, peer: &str, frame: Bytes) -> Result<Option
 }
 
 /// For what is answered at once.
-fn now<Q: Request>(call: Call, mut body: Body, handle: impl FnOnce(&Call, Q) -> Q::Response) -> Reply {
+fn at_once<Q: Request>(call: Call, mut body: Body, handle: impl FnOnce(&Call, Q) -> Q::Response) -> Reply {
     let answered = body.decode(call.version).and_then(|request| encode(&call, &handle(&call, request)));
     Box::pin(std::future::ready(answered.map(Some)))
 }
@@ -155,7 +165,7 @@ fn framed<R: Encodable + HeaderVersion>(correlation: i32, version: i16, response
     Ok(frame.freeze())
 }
 
-fn code(result: &Result<(), ResponseError>) -> i16 {
+fn code(result: &Outcome) -> i16 {
     result.as_ref().err().map_or(0, ResponseError::code)
 }
 

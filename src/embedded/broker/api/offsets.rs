@@ -1,17 +1,11 @@
 //! Committed offsets: written plainly or inside a transaction, and read back.
 
-use super::{Call, code, text};
-use crate::embedded::broker::coordinator::Coordinator;
+use super::*;
 use crate::embedded::broker::group::Caller;
-use crate::embedded::broker::meta::{Committed, Entry, GroupOffsets, TopicPartition};
-use crate::embedded::broker::node::{Node, now};
 use crate::embedded::broker::txn::State;
-use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::offset_commit_response::*;
 use kafka_protocol::messages::offset_fetch_response::*;
 use kafka_protocol::messages::txn_offset_commit_response::*;
-use kafka_protocol::messages::*;
-use kafka_protocol::protocol::StrBytes;
 use std::collections::BTreeMap;
 
 /// `offset.metadata.max.bytes`
@@ -30,7 +24,7 @@ fn settle(
     node: &Node,
     coordinator: &mut Coordinator,
     wishes: Vec<Wish>,
-    allowed: Result<(), ResponseError>,
+    allowed: Outcome,
     group: String,
     producer_id: Option<i64>,
 ) -> Vec<(TopicPartition, i16)> {
@@ -78,12 +72,7 @@ pub fn commit(call: &Call, request: OffsetCommitRequest) -> OffsetCommitResponse
 }
 
 /// Whether this caller may commit for the group. A group that nobody has joined takes commits from anybody.
-fn check(
-    coordinator: &mut Coordinator,
-    group: &str,
-    caller: Caller<'_>,
-    in_transaction: bool,
-) -> Result<(), ResponseError> {
+fn check(coordinator: &mut Coordinator, group: &str, caller: Caller<'_>, in_transaction: bool) -> Outcome {
     match coordinator.groups.get_mut(group) {
         _ if group.is_empty() => Err(ResponseError::InvalidGroupId),
         Some(group) => group.check_commit(caller, in_transaction, now()),
@@ -113,7 +102,7 @@ pub fn commit_in_txn(call: &Call, request: TxnOffsetCommitRequest) -> TxnOffsetC
 
 /// The producer must be the current one and its transaction must know the group (`AddOffsetsToTxn`); the consumer
 /// must be a member of the current generation (KIP-447).
-fn check_txn(coordinator: &mut Coordinator, request: &TxnOffsetCommitRequest) -> Result<(), ResponseError> {
+fn check_txn(coordinator: &mut Coordinator, request: &TxnOffsetCommitRequest) -> Outcome {
     let txn = coordinator.txn(&request.transactional_id)?;
     // Kafka answers from the offsets' own partition here, which knows a fenced producer by its epoch.
     txn.check(request.producer_id.0, request.producer_epoch).map_err(|error| match error {

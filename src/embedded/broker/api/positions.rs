@@ -1,15 +1,11 @@
 //! Questions about and changes to positions in a log: offsets by time, ends of epochs, deleting records.
 
-use super::Call;
+use super::*;
 use crate::embedded::broker::log::Log;
 use crate::embedded::broker::log::batch::LEADER_EPOCH;
-use crate::embedded::broker::meta::Entry;
-use crate::embedded::broker::node::Node;
-use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::delete_records_response::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult};
 use kafka_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
 use kafka_protocol::messages::offset_for_leader_epoch_response::{EpochEndOffset, OffsetForLeaderTopicResult};
-use kafka_protocol::messages::*;
 
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
@@ -40,7 +36,7 @@ pub fn list_offsets(call: &Call, request: ListOffsetsRequest) -> ListOffsetsResp
     ListOffsetsResponse::default().with_topics(topics.collect())
 }
 
-fn position(log: &Log, timestamp: i64, committed: bool) -> Result<Option<(i64, i64)>, ResponseError> {
+fn position(log: &Log, timestamp: i64, committed: bool) -> Outcome<Option<(i64, i64)>> {
     let end = if committed { log.stable_end() } else { log.end() };
     let found = match timestamp {
         LATEST => return Ok(Some((end, -1))),
@@ -87,7 +83,7 @@ pub fn delete_records(call: &Call, request: DeleteRecordsRequest) -> DeleteRecor
     DeleteRecordsResponse::default().with_topics(topics.collect())
 }
 
-fn delete_before(node: &Node, topic: &str, number: i32, offset: i64) -> Result<i64, ResponseError> {
+fn delete_before(node: &Node, topic: &str, number: i32, offset: i64) -> Outcome<i64> {
     let mut coordinator = node.coordinator();
     let (settings, partition) = node.partition(topic, number)?;
     if !settings.settings.deleted {

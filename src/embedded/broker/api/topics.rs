@@ -1,20 +1,16 @@
 //! Creating, growing and deleting topics.
 
-use super::{Call, Denied, code, configs, text};
-use crate::embedded::broker::node::{NODE_ID, Node};
-use crate::embedded::broker::settings::{self, Configs};
-use kafka_protocol::error::ResponseError;
+use super::*;
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::create_topics_response::{CreatableTopicConfigs, CreatableTopicResult};
 use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
-use kafka_protocol::messages::*;
 
 /// `num.partitions`: for topics created without a number.
-pub const DEFAULT_PARTITIONS: i32 = 1;
+const DEFAULT_PARTITIONS: i32 = 1;
 
-fn check_name(name: &str) -> Result<(), ResponseError> {
+fn check_name(name: &str) -> Outcome {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     let fits = (1..=249).contains(&name.len()) && name != "." && name != "..";
     if fits && name.bytes().all(legal) { Ok(()) } else { Err(ResponseError::InvalidTopicException) }
@@ -91,12 +87,8 @@ pub fn delete(call: &Call, request: DeleteTopicsRequest) -> DeleteTopicsResponse
 
 pub fn create_partitions(call: &Call, request: CreatePartitionsRequest) -> CreatePartitionsResponse {
     let results = request.topics.into_iter().map(|topic| {
-        let grown = grow(&call.node, &topic, request.validate_only);
-        let result = CreatePartitionsTopicResult::default().with_name(topic.name);
-        match grown {
-            Ok(()) => result,
-            Err(Denied(error, why)) => result.with_error_code(error.code()).with_error_message(why.map(text)),
-        }
+        let (code, why) = explained(grow(&call.node, &topic, request.validate_only));
+        CreatePartitionsTopicResult::default().with_name(topic.name).with_error_code(code).with_error_message(why)
     });
     CreatePartitionsResponse::default().with_results(results.collect())
 }

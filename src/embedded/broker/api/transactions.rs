@@ -1,16 +1,11 @@
 //! Producer ids and transactions on the wire; the decisions are in `txn/`, the order of effects in `node.rs`.
 
-use super::{Call, code};
-use crate::embedded::broker::coordinator::Coordinator;
-use crate::embedded::broker::meta::{Entry, TopicPartition};
-use crate::embedded::broker::node::Node;
+use super::*;
 use crate::embedded::broker::txn::{Init, MAX_TIMEOUT_MS, Txn};
-use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::add_partitions_to_txn_response::*;
-use kafka_protocol::messages::*;
 
 /// Clients from before `PRODUCER_FENCED` know the older word for it.
-fn worded(result: Result<(), ResponseError>, version: i16, since: i16) -> Result<(), ResponseError> {
+fn worded(result: Outcome, version: i16, since: i16) -> Outcome {
     match result {
         Err(ResponseError::ProducerFenced) if version < since => Err(ResponseError::InvalidProducerEpoch),
         other => other,
@@ -42,7 +37,7 @@ fn init_transactional(
     id: &str,
     claimed: Option<(i64, i16)>,
     timeout_ms: i32,
-) -> Result<(i64, i16), ResponseError> {
+) -> Outcome<(i64, i16)> {
     if id.is_empty() {
         return Err(ResponseError::InvalidRequest);
     }
@@ -75,7 +70,7 @@ fn init_transactional(
     Ok(given)
 }
 
-fn check(coordinator: &Coordinator, id: &str, producer_id: ProducerId, epoch: i16) -> Result<(), ResponseError> {
+fn check(coordinator: &Coordinator, id: &str, producer_id: ProducerId, epoch: i16) -> Outcome {
     coordinator.txn(id)?.check(producer_id.0, epoch)
 }
 
@@ -123,7 +118,7 @@ pub fn end(call: &Call, request: EndTxnRequest) -> EndTxnResponse {
     EndTxnResponse::default().with_error_code(code(&worded(ended, call.version, 2)))
 }
 
-fn end_one(node: &Node, coordinator: &mut Coordinator, request: &EndTxnRequest) -> Result<(), ResponseError> {
+fn end_one(node: &Node, coordinator: &mut Coordinator, request: &EndTxnRequest) -> Outcome {
     let id = request.transactional_id.as_str();
     check(coordinator, id, request.producer_id, request.producer_epoch)?;
     match coordinator.txn(id)?.end(request.committed)? {

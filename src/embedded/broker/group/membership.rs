@@ -1,11 +1,12 @@
 //! How members come and go, and what that does to the generation.
 
 use super::{Answer, Answers, Caller, Group, Join, Joined, Member, Phase, SESSION_MS, Waiter};
+use crate::embedded::broker::Outcome;
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 
 impl Group {
-    pub(super) fn try_join(&mut self, join: &Join, waiter: Waiter, now: i64) -> Result<(), ResponseError> {
+    pub(super) fn try_join(&mut self, join: &Join, waiter: Waiter, now: i64) -> Outcome {
         if !SESSION_MS.contains(&join.session_ms) {
             return Err(ResponseError::InvalidSessionTimeout);
         }
@@ -39,7 +40,7 @@ impl Group {
         Ok(())
     }
 
-    fn join_without_id(&mut self, join: &Join, waiter: Waiter, now: i64) -> Result<(), ResponseError> {
+    fn join_without_id(&mut self, join: &Join, waiter: Waiter, now: i64) -> Outcome {
         let known = join.instance.as_deref().and_then(|instance| self.member_of(instance)).map(str::to_owned);
         if let Some(old_id) = known {
             self.replace(&old_id, join, waiter, now);
@@ -83,7 +84,7 @@ impl Group {
         self.await_join(&id, waiter, now);
     }
 
-    pub fn leave(&mut self, id: &str, now: i64) -> (Result<(), ResponseError>, Answers) {
+    pub fn leave(&mut self, id: &str, now: i64) -> (Outcome, Answers) {
         let known = self.members.contains_key(id);
         let left = known || self.invited.remove(id).is_some();
         if known {
@@ -212,7 +213,7 @@ impl Group {
         favourites.iter().max_by_key(|name| votes(name)).map(|name| name.to_string()).unwrap_or_default()
     }
 
-    fn check_protocols(&self, join: &Join) -> Result<(), ResponseError> {
+    fn check_protocols(&self, join: &Join) -> Outcome {
         let mut others = self.members.iter().filter(|(id, _)| **id != join.member_id).map(|(_, member)| member);
         let same_type = self.members.is_empty() || self.protocol_type == join.protocol_type;
         let agrees = join.protocols.iter().any(|(name, _)| others.clone().all(|member| member.knows(name)));

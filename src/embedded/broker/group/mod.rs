@@ -14,6 +14,7 @@ mod membership;
 #[cfg(test)]
 mod tests;
 
+use crate::embedded::broker::Outcome;
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::protocol::StrBytes;
@@ -142,7 +143,7 @@ impl Group {
         std::mem::take(&mut self.answers)
     }
 
-    fn check_sync(&self, caller: Caller<'_>, protocol: (Option<&str>, Option<&str>)) -> Result<(), ResponseError> {
+    fn check_sync(&self, caller: Caller<'_>, protocol: (Option<&str>, Option<&str>)) -> Outcome {
         self.check_member(caller)?;
         let differs = |said: Option<&str>, is: &str| said.is_some_and(|said| said != is);
         if differs(protocol.0, &self.protocol_type) || differs(protocol.1, &self.protocol) {
@@ -185,7 +186,7 @@ impl Group {
         self.answers.extend(waiters.into_iter().map(refused));
     }
 
-    pub fn heartbeat(&mut self, caller: Caller<'_>, now: i64) -> Result<(), ResponseError> {
+    pub fn heartbeat(&mut self, caller: Caller<'_>, now: i64) -> Outcome {
         self.check_member(caller)?;
         self.touch(caller.member_id, now);
         if matches!(self.phase, Phase::Gathering { .. }) { Err(ResponseError::RebalanceInProgress) } else { Ok(()) }
@@ -193,7 +194,7 @@ impl Group {
 
     /// Whether this caller may commit offsets. Outside a transaction, a caller without a membership may only do so
     /// while the group is empty.
-    pub fn check_commit(&mut self, caller: Caller<'_>, in_transaction: bool, now: i64) -> Result<(), ResponseError> {
+    pub fn check_commit(&mut self, caller: Caller<'_>, in_transaction: bool, now: i64) -> Outcome {
         let no_member = caller.generation < 0 && caller.member_id.is_empty() && caller.instance.is_none();
         if no_member && (in_transaction || self.members.is_empty()) {
             return Ok(());
@@ -209,7 +210,7 @@ impl Group {
         Ok(())
     }
 
-    fn check_member(&self, caller: Caller<'_>) -> Result<(), ResponseError> {
+    fn check_member(&self, caller: Caller<'_>) -> Outcome {
         if let Some(instance) = caller.instance {
             match self.member_of(instance) {
                 None => return Err(ResponseError::UnknownMemberId),

@@ -3,6 +3,7 @@
 //! A producer's batch is stored as it came. The broker rewrites only the base offset and the leader epoch, which lie
 //! outside the checksum; a topic with broker timestamps also gets its time field rewritten, and the checksum with it.
 
+use crate::embedded::broker::Outcome;
 use kafka_protocol::error::ResponseError;
 
 /// Bytes before the first record.
@@ -93,7 +94,7 @@ impl Batch {
     }
 
     /// What a producer may send: whole, intact, and not pretending to be the broker.
-    pub fn check_from_client(&self, bytes: &[u8]) -> Result<(), ResponseError> {
+    pub fn check_from_client(&self, bytes: &[u8]) -> Outcome {
         if self.magic != 2 {
             return Err(ResponseError::UnsupportedForMessageFormat);
         }

@@ -159,8 +159,8 @@ impl Pass {
         let bases: Vec<i64> = group.iter().map(|(base, _)| *base).collect();
         let mut fresh = Segment::open(self.dir.join(format!("{:020}.new", bases[0])), bases[0])?;
         fresh.file.set_len(0)?;
-        for (nth, (_, slice)) in group.iter().enumerate() {
-            slice.scan(false, |batch, bytes, position| {
+        for (nth, (base, slice)) in group.iter().enumerate() {
+            let read = slice.scan(true, |batch, bytes, position| {
                 let ends_group = nth + 1 == group.len() && position + batch.size as u64 == slice.end;
                 let mut kept = self.kept(batch, bytes, newest, open);
                 if kept.is_none() && ends_group {
@@ -173,6 +173,11 @@ impl Pass {
                 }
                 Ok(true)
             })?;
+            if read < slice.end {
+                return Err(io::Error::other(format!(
+                    "the segment at {base} is damaged at byte {read}; left as it is"
+                )));
+            }
         }
         fresh.file.sync_data()?;
         Ok(Rewritten { bases, segment: fresh })
@@ -224,7 +229,7 @@ fn digest(key: &[u8]) -> KeyDigest {
 mod tests {
     use super::super::batch::tests::records as batch_of;
     use super::*;
-    use crate::embedded::broker::log::segment::{Damage, path};
+    use crate::embedded::broker::log::segment::path;
     use std::path::Path;
 
     fn settings() -> Settings {
@@ -251,7 +256,7 @@ mod tests {
     fn content(log: &Log) -> Vec<(i64, String, Option<String>)> {
         let mut content = Vec::new();
         for segment in &log.segments {
-            let (_, damage): (u64, Option<Damage>) = segment
+            let read = segment
                 .whole()
                 .scan(true, |batch, bytes, _| {
                     if batch.is_control() {
@@ -267,7 +272,7 @@ mod tests {
                     Ok(true)
                 })
                 .unwrap();
-            assert_eq!(damage, None);
+            assert_eq!(read, segment.size);
         }
         content
     }
@@ -335,7 +340,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut log = Log::open(dir.path(), 0).unwrap();
         let transaction = |log: &mut Log, id: i64, value: &str, ends: Option<bool>| {
-            log.admit(id, 0, 0);
+            log.producers.admit(id, 0, 0);
             let bytes = batch_of((id, 0, 0), true, &[(Some("k"), Some(value), 1)]);
             log.append(&bytes, &settings(), 0).unwrap();
             if let Some(commit) = ends {
@@ -402,6 +407,17 @@ mod tests {
     }
 
     #[test]
+    fn a_damaged_segment_is_left_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = filled(dir.path());
+        std::os::unix::fs::FileExt::write_all_at(&*log.segments[1].file, b"?", log.segments[1].size - 3).unwrap();
+        let (before, pass) = (log.segments.len(), log.plan_compaction(&merging(), 200).unwrap());
+        let error = pass.run(|done| log.install(done)).unwrap_err();
+        assert!(error.to_string().contains("damaged"), "{error}");
+        assert_eq!(log.segments.len(), before);
+    }
+
+    #[test]
     fn retention_that_was_faster_wins() {
         let dir = tempfile::tempdir().unwrap();
         let mut log = filled(dir.path());
@@ -448,7 +464,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut log = Log::open(dir.path(), 0).unwrap();
         for sequence in [0, 1] {
-            log.admit(1, 0, 0);
+            log.producers.admit(1, 0, 0);
             let bytes = batch_of((1, 0, sequence), true, &[(Some("k"), Some("v"), 1)]);
             log.append(&bytes, &settings(), 0).unwrap();
             log.end_transaction(1, 0, sequence == 1, &settings(), 0).unwrap();

@@ -17,9 +17,10 @@ pub mod segment;
 
 use super::outage::Outage;
 use super::settings::Settings;
+use crate::embedded::broker::Outcome;
 use batch::Batch;
 use kafka_protocol::error::ResponseError;
-use producers::{Producers, Verdict};
+use producers::Producers;
 use segment::{Segment, Slice};
 use std::fs::File;
 use std::path::PathBuf;
@@ -34,11 +35,11 @@ pub struct Log {
     segments: Vec<Segment>,
     start: i64,
     next: i64,
-    producers: Producers,
+    pub producers: Producers,
     /// Up to which offset passes of compaction came, and when, since the broker's start.
     passes: Vec<(i64, i64)>,
     /// Files with writes that were not yet forced to disk.
-    unsynced: Vec<Arc<File>>,
+    pub unsynced: Vec<Arc<File>>,
     outage: Outage,
 }
 
@@ -65,33 +66,23 @@ impl Log {
         self.producers.first_open().unwrap_or(self.next)
     }
 
-    pub fn producers(&self) -> &Producers {
-        &self.producers
-    }
-
-    pub fn admit(&mut self, producer_id: i64, epoch: i16, now: i64) {
-        self.producers.admit(producer_id, epoch, now);
-    }
-
-    /// Appends one batch of a client, or recognises it as a retry of one that is already here.
-    pub fn append(&mut self, records: &[u8], settings: &Settings, now: i64) -> Result<Placed, Refused> {
+    /// Appends one batch of a client, or recognises it as a retry of one that is already here. `InvalidTxnState`: the partition is not
+    /// part of its producer's transaction; the coordinator knows why.
+    pub fn append(&mut self, records: &[u8], settings: &Settings, now: i64) -> Outcome<Placed> {
         let batch = Batch::parse(records).filter(|batch| batch.size == records.len());
         let batch = batch.ok_or(ResponseError::InvalidRecord)?;
         batch.check_from_client(records)?;
         if records.len() > settings.max_message_bytes {
-            return Err(ResponseError::MessageTooLarge.into());
+            return Err(ResponseError::MessageTooLarge);
         }
-        match self.producers.judge(&batch) {
-            Verdict::Append => {}
-            Verdict::Duplicate(base_offset) => return Ok(Placed { base_offset, broker_time: -1 }),
-            Verdict::NotAdmitted => return Err(Refused::NotAdmitted(batch.producer_id, batch.producer_epoch)),
-            Verdict::Refuse(error) => return Err(error.into()),
+        if let Some(base_offset) = self.producers.judge(&batch)? {
+            return Ok(Placed { base_offset, broker_time: -1 });
         }
         if settings.compacted {
             // A compacted topic cannot keep records without a key.
             let keyless = records::find(&batch, records, |record| record.key.is_none());
             if keyless.map_err(|_| ResponseError::CorruptMessage)?.is_some() {
-                return Err(ResponseError::InvalidRecord.into());
+                return Err(ResponseError::InvalidRecord);
             }
         }
         let mut bytes = records.to_vec();
@@ -112,13 +103,13 @@ impl Log {
         commit: bool,
         settings: &Settings,
         now: i64,
-    ) -> Result<(), ResponseError> {
+    ) -> Outcome {
         let batch = self.write(&mut batch::marker(producer_id, epoch, commit, now), settings)?;
         self.producers.ended(&batch, commit, now);
         Ok(())
     }
 
-    fn write(&mut self, bytes: &mut [u8], settings: &Settings) -> Result<Batch, ResponseError> {
+    fn write(&mut self, bytes: &mut [u8], settings: &Settings) -> Outcome<Batch> {
         batch::set_offset(bytes, self.next);
         let batch = Batch::parse(bytes).ok_or(ResponseError::CorruptMessage)?;
         let written = self.put(bytes, &batch, settings);
@@ -174,24 +165,5 @@ impl Log {
             self.segments.remove(0).remove()?;
         }
         Ok(())
-    }
-
-    /// Files to force to disk.
-    pub fn unsynced(&mut self) -> &mut Vec<Arc<File>> {
-        &mut self.unsynced
-    }
-}
-
-/// Why a batch was not appended.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Refused {
-    Error(ResponseError),
-    /// The coordinator has not added this partition to the transaction of this producer and epoch.
-    NotAdmitted(i64, i16),
-}
-
-impl From<ResponseError> for Refused {
-    fn from(error: ResponseError) -> Refused {
-        Refused::Error(error)
     }
 }

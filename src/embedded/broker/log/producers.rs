@@ -5,6 +5,7 @@
 //! for batches that retention has removed, from the snapshot beside it).
 
 use super::batch::{Batch, NO_PRODUCER};
+use crate::embedded::broker::Outcome;
 use kafka_protocol::error::ResponseError;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -47,35 +48,26 @@ pub struct Aborted {
     pub last: i64,
 }
 
-#[derive(Debug, PartialEq, Eq)]
-pub enum Verdict {
-    Append,
-    /// The batch is already in the log, at this offset.
-    Duplicate(i64),
-    /// Transactional, but the partition is not part of the producer's transaction: the coordinator knows why.
-    NotAdmitted,
-    Refuse(ResponseError),
-}
-
 impl Producers {
-    /// What to do with a client's batch.
-    pub fn judge(&self, batch: &Batch) -> Verdict {
+    /// Whether a client's batch may be appended; the offset if it is already in the log.
+    pub fn judge(&self, batch: &Batch) -> Outcome<Option<i64>> {
+        let not_admitted = Err(ResponseError::InvalidTxnState);
         if batch.producer_id == NO_PRODUCER {
-            return Verdict::Append;
+            return Ok(None);
         }
         let Some(producer) = self.known.get(&batch.producer_id) else {
             // Nothing is remembered (new, expired, or its records are gone): any first sequence is taken.
-            return if batch.is_transactional() { Verdict::NotAdmitted } else { Verdict::Append };
+            return if batch.is_transactional() { not_admitted } else { Ok(None) };
         };
         if batch.producer_epoch < producer.epoch {
-            return Verdict::Refuse(ResponseError::InvalidProducerEpoch);
+            return Err(ResponseError::InvalidProducerEpoch);
         }
         let same_epoch = batch.producer_epoch == producer.epoch;
         if same_epoch && let Some(seen) = producer.seen.iter().find(|seen| seen.is(batch)) {
-            return Verdict::Duplicate(seen.base_offset);
+            return Ok(Some(seen.base_offset));
         }
         if batch.is_transactional() && !(same_epoch && producer.admitted) {
-            return Verdict::NotAdmitted;
+            return not_admitted;
         }
         let last = producer.seen.back().filter(|_| same_epoch).map(|seen| seen.last_sequence);
         let follows = match last {
@@ -83,7 +75,7 @@ impl Producers {
             Some(last) => batch.base_sequence == last + 1,
             None => batch.base_sequence == 0 || (same_epoch && !producer.raised),
         };
-        if follows { Verdict::Append } else { Verdict::Refuse(ResponseError::OutOfOrderSequenceNumber) }
+        if follows { Ok(None) } else { Err(ResponseError::OutOfOrderSequenceNumber) }
     }
 
     /// Remembers an appended data batch.
@@ -207,14 +199,14 @@ mod tests {
         let mut producers = Producers::default();
         for at in 0..6 {
             let next = batch(1, 0, at * 10, 10, i64::from(at) * 10);
-            assert_eq!(producers.judge(&next), Verdict::Append);
+            assert_eq!(producers.judge(&next), Ok(None));
             producers.appended(&next, 0);
         }
-        assert_eq!(producers.judge(&batch(1, 0, 10, 10, 0)), Verdict::Duplicate(10));
-        assert_eq!(producers.judge(&batch(1, 0, 50, 10, 0)), Verdict::Duplicate(50));
+        assert_eq!(producers.judge(&batch(1, 0, 10, 10, 0)), Ok(Some(10)));
+        assert_eq!(producers.judge(&batch(1, 0, 50, 10, 0)), Ok(Some(50)));
         // Older than five, a gap, and a different cut of a known batch are all out of order.
         for sequence in [0, 61, 55] {
-            let wrong = Verdict::Refuse(ResponseError::OutOfOrderSequenceNumber);
+            let wrong = Err(ResponseError::OutOfOrderSequenceNumber);
             assert_eq!(producers.judge(&batch(1, 0, sequence, 10, 0)), wrong, "{sequence}");
         }
     }
@@ -223,9 +215,9 @@ mod tests {
     fn an_old_epoch_is_refused_and_a_new_one_starts_at_zero() {
         let mut producers = Producers::default();
         producers.appended(&batch(1, 3, 0, 5, 0), 0);
-        assert_eq!(producers.judge(&batch(1, 2, 5, 1, 0)), Verdict::Refuse(ResponseError::InvalidProducerEpoch));
-        assert_eq!(producers.judge(&batch(1, 4, 5, 1, 0)), Verdict::Refuse(ResponseError::OutOfOrderSequenceNumber));
-        assert_eq!(producers.judge(&batch(1, 4, 0, 1, 0)), Verdict::Append);
+        assert_eq!(producers.judge(&batch(1, 2, 5, 1, 0)), Err(ResponseError::InvalidProducerEpoch));
+        assert_eq!(producers.judge(&batch(1, 4, 5, 1, 0)), Err(ResponseError::OutOfOrderSequenceNumber));
+        assert_eq!(producers.judge(&batch(1, 4, 0, 1, 0)), Ok(None));
     }
 
     #[test]
@@ -234,26 +226,26 @@ mod tests {
         producers.appended(&batch(1, 0, 0, 5, 0), 0);
         producers.forget(0, 1);
         producers.admit(1, 0, 2);
-        assert_eq!(producers.judge(&transactional(batch(1, 0, 5, 5, 5))), Verdict::Append);
+        assert_eq!(producers.judge(&transactional(batch(1, 0, 5, 5, 5))), Ok(None));
     }
 
     #[test]
     fn sequences_wrap_to_zero() {
         let mut producers = Producers::default();
         producers.appended(&batch(1, 0, i32::MAX, 1, 0), 0);
-        assert_eq!(producers.judge(&batch(1, 0, 0, 1, 1)), Verdict::Append);
+        assert_eq!(producers.judge(&batch(1, 0, 0, 1, 1)), Ok(None));
     }
 
     #[test]
     fn a_transactional_batch_needs_the_coordinators_word() {
         let mut producers = Producers::default();
         let data = transactional(batch(1, 0, 0, 5, 0));
-        assert_eq!(producers.judge(&data), Verdict::NotAdmitted);
+        assert_eq!(producers.judge(&data), Err(ResponseError::InvalidTxnState));
         producers.admit(1, 0, 0);
-        assert_eq!(producers.judge(&data), Verdict::Append);
+        assert_eq!(producers.judge(&data), Ok(None));
         producers.appended(&data, 0);
         producers.ended(&batch(1, 0, -1, 1, 5), true, 0);
-        assert_eq!(producers.judge(&transactional(batch(1, 0, 5, 5, 6))), Verdict::NotAdmitted);
+        assert_eq!(producers.judge(&transactional(batch(1, 0, 5, 5, 6))), Err(ResponseError::InvalidTxnState));
     }
 
     #[test]
@@ -277,7 +269,7 @@ mod tests {
         let mut producers = Producers::default();
         producers.appended(&transactional(batch(1, 0, 0, 5, 0)), 0);
         producers.ended(&batch(1, 1, -1, 1, 5), false, 0);
-        assert_eq!(producers.judge(&batch(1, 0, 5, 1, 6)), Verdict::Refuse(ResponseError::InvalidProducerEpoch));
+        assert_eq!(producers.judge(&batch(1, 0, 5, 1, 6)), Err(ResponseError::InvalidProducerEpoch));
         assert!(producers.is_aborted(1, 0));
     }
 }

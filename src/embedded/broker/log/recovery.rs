@@ -78,24 +78,23 @@ impl Log {
         }
         let end = segment.file.metadata()?.len();
         self.next = base;
-        let (valid, damage) =
-            Slice { file: segment.file.clone(), position: 0, end }.scan(true, |batch, bytes, _| {
-                segment.admit(batch);
-                self.next = batch.last_offset() + 1;
-                if batch.is_control() {
-                    markers.insert(batch.base_offset);
-                }
-                if batch.base_offset >= replay_from {
-                    self.remember(batch, bytes);
-                }
-                Ok(true)
-            })?;
-        if let Some(damage) = damage {
+        let valid = Slice { file: segment.file.clone(), position: 0, end }.scan(true, |batch, bytes, _| {
+            segment.admit(batch);
+            self.next = batch.last_offset() + 1;
+            if batch.is_control() {
+                markers.insert(batch.base_offset);
+            }
+            if batch.base_offset >= replay_from {
+                self.remember(batch, bytes);
+            }
+            Ok(true)
+        })?;
+        if valid < end {
             if !last {
                 return Ok(Some(valid));
             }
             tracing::warn!(
-                segment = %segment.path.display(), ?damage, dropped_bytes = end - valid, next_offset = self.next,
+                segment = %segment.path.display(), dropped_bytes = end - valid, next_offset = self.next,
                 "the tail of the log was not completely written; cut off"
             );
             segment.file.set_len(valid)?;
@@ -142,24 +141,21 @@ fn bases(dir: &Path) -> io::Result<Vec<i64>> {
 
 fn load_snapshot(dir: &Path) -> Option<Snapshot> {
     let bytes = std::fs::read(dir.join(SNAPSHOT)).ok()?;
-    match serde_json::from_slice(&bytes) {
-        Ok(snapshot) => Some(snapshot),
-        Err(error) => {
-            tracing::warn!(dir = %dir.display(), %error, "unreadable producer snapshot; rebuilt from the log");
-            None
-        }
-    }
+    let unreadable = |error: &serde_json::Error| {
+        tracing::warn!(dir = %dir.display(), %error, "unreadable producer snapshot; rebuilt from the log");
+    };
+    serde_json::from_slice(&bytes).inspect_err(unreadable).ok()
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Placed;
     use super::super::batch::tests::records;
-    use super::super::{Placed, Refused};
     use super::*;
     use crate::embedded::broker::settings::Settings;
     use kafka_protocol::error::ResponseError;
 
-    fn append(log: &mut Log, producer: (i64, i16, i32), transactional: bool) -> Result<Placed, Refused> {
+    fn append(log: &mut Log, producer: (i64, i16, i32), transactional: bool) -> Result<Placed, ResponseError> {
         let bytes = records(producer, transactional, &[(Some("k"), Some("v"), 5); 3]);
         log.append(&bytes, &Settings { segment_bytes: 500, ..Settings::default() }, 0)
     }
@@ -172,10 +168,10 @@ mod tests {
         for at in 0..20 {
             append(&mut log, (1, 0, at * 3), false).unwrap();
         }
-        log.admit(2, 0, 0);
+        log.producers.admit(2, 0, 0);
         append(&mut log, (2, 0, 0), true).unwrap();
         log.end_transaction(2, 0, false, &settings, 0).unwrap();
-        log.admit(3, 4, 0);
+        log.producers.admit(3, 4, 0);
         append(&mut log, (3, 4, 0), true).unwrap();
         assert!(log.segments.len() > 3);
         let (next, stable) = (log.end(), log.stable_end());
@@ -186,8 +182,8 @@ mod tests {
         assert_eq!(log.producers.aborted_between(0, next).count(), 1);
         assert_eq!(append(&mut log, (1, 0, 57), false).unwrap().base_offset, 57);
         assert_eq!(log.end(), next, "a duplicate is not appended again");
-        assert_eq!(append(&mut log, (3, 4, 3), true), Err(Refused::NotAdmitted(3, 4)));
-        assert_eq!(append(&mut log, (1, 0, 63), false), Err(ResponseError::OutOfOrderSequenceNumber.into()));
+        assert_eq!(append(&mut log, (3, 4, 3), true), Err(ResponseError::InvalidTxnState));
+        assert_eq!(append(&mut log, (1, 0, 63), false), Err(ResponseError::OutOfOrderSequenceNumber));
         assert_eq!(append(&mut log, (1, 0, 60), false).unwrap().base_offset, next);
     }
 
