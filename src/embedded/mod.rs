@@ -4,4 +4,5 @@
 pub mod broker;
 mod journal;
 pub mod registry;
+mod server;
 pub mod slack;

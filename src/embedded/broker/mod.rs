@@ -34,15 +34,15 @@ mod settings;
 mod txn;
 
 use crate::embedded::journal;
+use crate::embedded::server::{self, Server, Stopped};
 use kafka_protocol::error::ResponseError;
 use node::Node;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::net::TcpListener;
 
 /// A value, or the error that the client is told.
 type Outcome<T = ()> = Result<T, ResponseError>;
@@ -69,8 +69,8 @@ impl BrokerConfig {
 pub enum Error {
     #[error("{0} is not a loopback address, and the broker has no authentication; it listens on 127.0.0.1")]
     NotLoopback(SocketAddr),
-    #[error("cannot listen on {addr}: {source}")]
-    Listen { addr: SocketAddr, source: io::Error },
+    #[error("cannot serve on {address}: {source}")]
+    Serve { address: SocketAddr, source: io::Error },
     #[error(transparent)]
     Journal(#[from] journal::Error),
     #[error("cannot open the log {path}: {source}")]
@@ -80,46 +80,31 @@ pub enum Error {
          remove it to go on without its records"
     )]
     Damaged { path: PathBuf, position: u64 },
-    #[error("cannot start the broker's threads: {0}")]
-    Runtime(io::Error),
 }
 
 /// A running broker. Dropping it stops it as [`Broker::stop`] does.
 #[derive(Debug)]
 pub struct Broker {
-    addr: SocketAddr,
-    stop: watch::Sender<bool>,
-    thread: Option<JoinHandle<()>>,
+    server: Server,
 }
 
 impl Broker {
-    /// Opens the data directory and serves. Blocking, callable from anywhere: the broker has threads and a tokio
-    /// runtime of its own. It accepts connections when this returns.
+    /// Opens the data directory and serves. Blocking, callable from anywhere. It accepts connections when this returns.
     pub fn start(config: BrokerConfig) -> Result<Broker, Error> {
-        let listen = config.listen;
-        if !listen.ip().is_loopback() {
-            return Err(Error::NotLoopback(listen));
+        let address = config.listen;
+        if !address.ip().is_loopback() {
+            return Err(Error::NotLoopback(address));
         }
-        let failed = |source| Error::Listen { addr: listen, source };
-        let listener = TcpListener::bind(listen).map_err(failed)?;
-        listener.set_nonblocking(true).map_err(failed)?;
-        let addr = listener.local_addr().map_err(failed)?;
-        let node = Arc::new(Node::open(config, addr)?);
-        let mut runtime = tokio::runtime::Builder::new_multi_thread();
-        let runtime = runtime.worker_threads(2).thread_name("broker").enable_all().build().map_err(Error::Runtime)?;
-        let listener = {
-            let _inside = runtime.enter();
-            tokio::net::TcpListener::from_std(listener).map_err(failed)?
-        };
-        let (stop, stopped) = watch::channel(false);
-        let serve = move || runtime.block_on(serve(node, listener, stopped));
-        let thread = std::thread::Builder::new().name("broker".into()).spawn(serve).map_err(Error::Runtime)?;
-        Ok(Broker { addr, stop, thread: Some(thread) })
+        let failed = |source| Error::Serve { address, source };
+        let listener = server::bind(address).map_err(failed)?;
+        let node = Arc::new(Node::open(config, listener.local_addr().map_err(failed)?)?);
+        let server = Server::start("broker", listener, |listener, stopped| serve(node, listener, stopped));
+        Ok(Broker { server: server.map_err(failed)? })
     }
 
     /// Where it listens.
     pub fn addr(&self) -> SocketAddr {
-        self.addr
+        self.server.address
     }
 
     /// Answers what has been received, closes the connections and forces everything to disk.
@@ -128,18 +113,7 @@ impl Broker {
     }
 }
 
-impl Drop for Broker {
-    fn drop(&mut self) {
-        self.stop.send_replace(true);
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the broker's thread panicked");
-        }
-    }
-}
-
-async fn serve(node: Arc<Node>, listener: tokio::net::TcpListener, mut stopped: watch::Receiver<bool>) {
+async fn serve(node: Arc<Node>, listener: TcpListener, mut stopped: Stopped) {
     tracing::info!(addr = %node.addr, data_dir = %node.config.data_dir.display(), "the embedded broker serves");
     let chores = tokio::spawn(housekeeping::run(node.clone()));
     net::serve(node.clone(), listener, stopped.clone()).await;

@@ -5,13 +5,14 @@
 
 use super::api;
 use super::node::Node;
+use crate::embedded::server::Stopped;
 use bytes::{BufMut, Bytes, BytesMut};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -29,7 +30,7 @@ const LARGE_AT_ONCE: usize = 8;
 /// How long a stop waits for answers that are being given.
 const GRACE: Duration = Duration::from_secs(5);
 
-pub async fn serve(node: Arc<Node>, listener: TcpListener, mut stopped: watch::Receiver<bool>) {
+pub async fn serve(node: Arc<Node>, listener: TcpListener, mut stopped: Stopped) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let large = Arc::new(Semaphore::new(LARGE_AT_ONCE));
     let mut connections = JoinSet::new();
@@ -67,12 +68,7 @@ pub async fn serve(node: Arc<Node>, listener: TcpListener, mut stopped: watch::R
     }
 }
 
-async fn converse(
-    node: &Arc<Node>,
-    stream: TcpStream,
-    large: &Semaphore,
-    mut stopped: watch::Receiver<bool>,
-) -> io::Result<()> {
+async fn converse(node: &Arc<Node>, stream: TcpStream, large: &Semaphore, mut stopped: Stopped) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let peer = stream.peer_addr()?.ip().to_string();
     let (reader, mut writer) = stream.into_split();
@@ -100,7 +96,7 @@ async fn converse(
     }
 }
 
-async fn stop_waiting(stopped: &mut watch::Receiver<bool>) {
+async fn stop_waiting(stopped: &mut Stopped) {
     let _ = stopped.wait_for(|stop| *stop).await;
     tokio::time::sleep(Duration::from_millis(50)).await;
 }

@@ -141,15 +141,15 @@ impl Settings {
     }
 }
 
-impl Default for Settings {
-    fn default() -> Settings {
-        Settings::from_configs(&BTreeMap::new())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Default for Settings {
+        fn default() -> Settings {
+            Settings::from_configs(&BTreeMap::new())
+        }
+    }
 
     #[test]
     fn every_default_is_legal() {

@@ -14,7 +14,6 @@ use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListO
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic;
-use kafka_protocol::messages::offset_for_leader_epoch_request::{OffsetForLeaderPartition, OffsetForLeaderTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_protocol::messages::txn_offset_commit_request::{
@@ -67,8 +66,6 @@ fn records(topic: &TopicName) -> Vec<Sample> {
     // In the middle of the records' times, so that a batch is looked into.
     let listed = ListOffsetsPartition::default().with_timestamp(1).with_current_leader_epoch(-1);
     let listed = ListOffsetsTopic::default().with_name(name()).with_partitions(vec![listed]);
-    let epoch = OffsetForLeaderPartition::default().with_current_leader_epoch(-1);
-    let epoch = OffsetForLeaderTopic::default().with_topic(name()).with_partitions(vec![epoch]);
     let deleted = DeleteRecordsTopic::default().with_name(name());
     let deleted = deleted.with_partitions(vec![DeleteRecordsPartition::default().with_offset(0)]);
     vec![
@@ -81,7 +78,6 @@ fn records(topic: &TopicName) -> Vec<Sample> {
             request.with_topics(vec![fetched.clone()])
         }),
         sample(move |_| ListOffsetsRequest::default().with_topics(vec![listed.clone()])),
-        sample(move |_| OffsetForLeaderEpochRequest::default().with_topics(vec![epoch.clone()])),
         sample(move |_| DeleteRecordsRequest::default().with_topics(vec![deleted.clone()])),
     ]
 }

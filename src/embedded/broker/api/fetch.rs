@@ -41,7 +41,7 @@ fn wait_for_all(node: &Node, request: &FetchRequest, wake: &Arc<Notify>) {
     let asked = request.topics.iter().flat_map(|topic| topic.partitions.iter().map(|one| (&topic.topic, one)));
     for (topic, asked) in asked {
         if let Ok((_, partition)) = node.partition(topic, asked.partition) {
-            partition.wait(wake, request.isolation_level == READ_COMMITTED);
+            partition.wait(wake);
         }
     }
 }

@@ -6,11 +6,7 @@ use kafka_protocol::messages::metadata_response::*;
 
 const ME: BrokerId = BrokerId(NODE_ID);
 
-pub fn api_versions(_: &Call, _: ApiVersionsRequest) -> ApiVersionsResponse {
-    served()
-}
-
-fn served() -> ApiVersionsResponse {
+pub fn api_versions() -> ApiVersionsResponse {
     let keys = APIS
         .iter()
         .map(|api| ApiVersion::default().with_api_key(api.0 as i16).with_min_version(api.1).with_max_version(api.2));
@@ -21,7 +17,7 @@ fn served() -> ApiVersionsResponse {
 /// ones there are. Only the correlation id, which all versions have in the same place, is read.
 pub fn unsupported_api_versions(frame: &[u8]) -> Result<bytes::Bytes, Refused> {
     let correlation = frame.get(4..8).and_then(|bytes| bytes.try_into().ok()).map(i32::from_be_bytes);
-    let response = served().with_error_code(ResponseError::UnsupportedVersion.code());
+    let response = api_versions().with_error_code(ResponseError::UnsupportedVersion.code());
     framed(correlation.unwrap_or_default(), 0, &response)
 }
 

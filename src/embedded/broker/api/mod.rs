@@ -39,7 +39,7 @@ const APIS: &[Api] = &[
     // Advertised from 0 because librdkafka before 2.11 insists (KAFKA-18659); versions before 3 are refused.
     Api(ApiKey::Produce, 0, 9, produce::produce),
     Api(ApiKey::Fetch, 4, 11, |call, body| later(call, body, fetch::fetch)),
-    Api(ApiKey::ListOffsets, 1, 7, |call, body| at_once(call, body, positions::list_offsets)),
+    Api(ApiKey::ListOffsets, 1, 6, |call, body| at_once(call, body, positions::list_offsets)),
     Api(ApiKey::Metadata, 0, 9, |call, body| at_once(call, body, metadata::metadata)),
     Api(ApiKey::OffsetCommit, 2, 8, |call, body| at_once(call, body, offsets::commit)),
     Api(ApiKey::OffsetFetch, 1, 7, |call, body| at_once(call, body, offsets::fetch)),
@@ -50,12 +50,13 @@ const APIS: &[Api] = &[
     Api(ApiKey::SyncGroup, 0, 5, |call, body| later(call, body, group::sync)),
     Api(ApiKey::DescribeGroups, 0, 5, |call, body| at_once(call, body, group_admin::describe)),
     Api(ApiKey::ListGroups, 0, 4, |call, body| at_once(call, body, group_admin::list)),
-    Api(ApiKey::ApiVersions, 0, 4, |call, body| at_once(call, body, metadata::api_versions)),
+    Api(ApiKey::ApiVersions, 0, 4, |call, body| {
+        at_once(call, body, |_, _: ApiVersionsRequest| metadata::api_versions())
+    }),
     Api(ApiKey::CreateTopics, 2, 6, |call, body| at_once(call, body, topics::create)),
     Api(ApiKey::DeleteTopics, 1, 5, |call, body| at_once(call, body, topics::delete)),
     Api(ApiKey::DeleteRecords, 0, 2, |call, body| at_once(call, body, positions::delete_records)),
     Api(ApiKey::InitProducerId, 0, 4, |call, body| at_once(call, body, transactions::init)),
-    Api(ApiKey::OffsetForLeaderEpoch, 2, 4, |call, body| at_once(call, body, positions::leader_epochs)),
     Api(ApiKey::AddPartitionsToTxn, 0, 3, |call, body| at_once(call, body, transactions::add_partitions)),
     Api(ApiKey::AddOffsetsToTxn, 0, 3, |call, body| at_once(call, body, transactions::add_offsets)),
     Api(ApiKey::EndTxn, 0, 3, |call, body| at_once(call, body, transactions::end)),

@@ -1,15 +1,13 @@
-//! Questions about and changes to positions in a log: offsets by time, ends of epochs, deleting records.
+//! Questions about and changes to positions in a log: offsets by time, deleting records.
 
 use super::*;
 use crate::embedded::broker::log::Log;
 use crate::embedded::broker::log::batch::LEADER_EPOCH;
 use kafka_protocol::messages::delete_records_response::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult};
 use kafka_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
-use kafka_protocol::messages::offset_for_leader_epoch_response::{EpochEndOffset, OffsetForLeaderTopicResult};
 
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
-const MAX_TIMESTAMP: i64 = -3;
 
 pub fn list_offsets(call: &Call, request: ListOffsetsRequest) -> ListOffsetsResponse {
     // Told from version 4 on; kcat asks in version 1.
@@ -41,32 +39,11 @@ fn position(log: &Log, timestamp: i64, committed: bool) -> Outcome<Option<(i64, 
     let found = match timestamp {
         LATEST => return Ok(Some((end, -1))),
         EARLIEST => return Ok(Some((log.start(), -1))),
-        MAX_TIMESTAMP => log.offset_of_max_time(),
+        ..0 => return Err(ResponseError::UnsupportedVersion),
         time => log.offset_at(time),
     };
     let found = found.map_err(|_| ResponseError::KafkaStorageError)?;
     Ok(found.filter(|(offset, _)| *offset < end))
-}
-
-/// There is one epoch, 0, and it ends at the log's end.
-pub fn leader_epochs(call: &Call, request: OffsetForLeaderEpochRequest) -> OffsetForLeaderEpochResponse {
-    let topics = request.topics.into_iter().map(|topic| {
-        let partitions = topic.partitions.iter().map(|asked| {
-            let answer = EpochEndOffset::default().with_partition(asked.partition);
-            match call.node.partition(&topic.topic, asked.partition) {
-                Ok(_) if asked.current_leader_epoch > 0 => {
-                    answer.with_error_code(ResponseError::UnknownLeaderEpoch.code())
-                }
-                Ok((_, partition)) if asked.leader_epoch == 0 => {
-                    answer.with_leader_epoch(0).with_end_offset(partition.log().end())
-                }
-                Ok(_) => answer.with_leader_epoch(-1).with_end_offset(-1),
-                Err(error) => answer.with_error_code(error.code()),
-            }
-        });
-        OffsetForLeaderTopicResult::default().with_partitions(partitions.collect()).with_topic(topic.topic)
-    });
-    OffsetForLeaderEpochResponse::default().with_topics(topics.collect())
 }
 
 pub fn delete_records(call: &Call, request: DeleteRecordsRequest) -> DeleteRecordsResponse {

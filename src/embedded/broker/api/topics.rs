@@ -19,12 +19,7 @@ fn check_name(name: &str) -> Outcome {
 pub fn create(call: &Call, request: CreateTopicsRequest) -> CreateTopicsResponse {
     let results = request.topics.iter().map(|topic| {
         let result = CreatableTopicResult::default().with_name(topic.name.clone());
-        let twice = request.topics.iter().filter(|other| other.name == topic.name).count() > 1;
-        let created = match twice {
-            true => Err(Denied::because(ResponseError::InvalidRequest, "the topic is named twice")),
-            false => create_one(&call.node, topic, request.validate_only),
-        };
-        match created {
+        match create_one(&call.node, topic, request.validate_only) {
             Ok((partitions, configs)) if call.version >= 5 => {
                 result.with_num_partitions(partitions).with_replication_factor(1).with_configs(Some(told(&configs)))
             }

@@ -35,15 +35,6 @@ impl Log {
             Err(_) => Some((batch.base_offset.max(self.start), batch.max_timestamp)),
         }
     }
-
-    /// Offset and time of the record with the largest timestamp.
-    pub fn offset_of_max_time(&self) -> io::Result<Option<(i64, i64)>> {
-        let times = self.segments.iter().filter(|segment| segment.last_offset >= self.start);
-        match times.map(|segment| segment.max_timestamp).max() {
-            Some(max) if max > i64::MIN => self.offset_at(max),
-            _ => Ok(None),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -70,6 +61,5 @@ mod tests {
         ] {
             assert_eq!(log.offset_at(asked).unwrap(), expected, "time {asked}");
         }
-        assert_eq!(log.offset_of_max_time().unwrap(), Some((4, 40)));
     }
 }
