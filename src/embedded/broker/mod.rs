@@ -84,9 +84,7 @@ pub enum Error {
 
 /// A running broker. Dropping it stops it as [`Broker::stop`] does.
 #[derive(Debug)]
-pub struct Broker {
-    server: Server,
-}
+pub struct Broker(Server);
 
 impl Broker {
     /// Opens the data directory and serves. Blocking, callable from anywhere. It accepts connections when this returns.
@@ -99,12 +97,12 @@ impl Broker {
         let listener = server::bind(address).map_err(failed)?;
         let node = Arc::new(Node::open(config, listener.local_addr().map_err(failed)?)?);
         let server = Server::start("broker", listener, |listener, stopped| serve(node, listener, stopped));
-        Ok(Broker { server: server.map_err(failed)? })
+        Ok(Broker(server.map_err(failed)?))
     }
 
     /// Where it listens.
     pub fn addr(&self) -> SocketAddr {
-        self.server.address
+        self.0.address
     }
 
     /// Answers what has been received, closes the connections and forces everything to disk.

@@ -6,7 +6,7 @@
 use super::Outcome;
 use super::coordinator::Coordinator;
 use super::log::Log;
-use super::meta::{Entry, TopicMeta, TopicPartition};
+use super::meta::{Entry, Meta, TopicMeta, TopicPartition};
 use super::outage::Outage;
 use super::partition::Partition;
 use super::settings::{Configs, Settings};
@@ -62,8 +62,7 @@ impl Node {
         let mut coordinator = self.coordinator();
         let meta = coordinator.meta();
         for (name, topic) in &meta.topics {
-            let start = |number| meta.log_starts.get(&(name.clone(), number)).copied().unwrap_or_default();
-            let opened = self.open_topic(name, topic.clone(), Vec::new(), start)?;
+            let opened = self.open_topic(meta, name, topic.clone(), &[])?;
             self.topics.write().insert(name.clone(), Arc::new(opened));
         }
         for txn in meta.txns.values().filter(|txn| txn.state == State::Ongoing) {
@@ -77,18 +76,12 @@ impl Node {
         Ok(())
     }
 
-    /// The topic with the partitions it has, and logs opened for those it lacks.
-    fn open_topic(
-        &self,
-        name: &str,
-        meta: TopicMeta,
-        mut partitions: Vec<Arc<Partition>>,
-        start: impl Fn(i32) -> i64,
-    ) -> Result<Topic, Error> {
-        let dir = self.topic_dir(name, meta.serial);
-        for partition in partitions.len() as i32..meta.partitions {
-            let log = Log::open(&dir.join(partition.to_string()), start(partition))?;
-            partitions.push(Arc::new(Partition::new(log)));
+    /// The topic with the partitions that are open, and logs opened for those it lacks.
+    fn open_topic(&self, all: &Meta, name: &str, meta: TopicMeta, open: &[Arc<Partition>]) -> Result<Topic, Error> {
+        let (dir, mut partitions) = (self.topic_dir(name, meta.serial), open.to_vec());
+        for number in partitions.len() as i32..meta.partitions {
+            let start = all.log_starts.get(&(name.to_owned(), number)).copied().unwrap_or_default();
+            partitions.push(Arc::new(Partition::new(Log::open(&dir.join(number.to_string()), start)?)));
         }
         Ok(Topic { settings: Settings::from_configs(&meta.configs), meta, partitions })
     }
@@ -121,18 +114,13 @@ impl Node {
         let others = self.topics().into_iter().filter(|(other, _)| other != name);
         let others: i32 = others.map(|(_, topic)| topic.meta.partitions).sum();
         if !(1..=MAX_PARTITIONS - others).contains(&partitions) {
-            tracing::warn!(
-                topic = name,
-                partitions,
-                others,
-                "refused: {MAX_PARTITIONS} partitions in all are the most"
-            );
+            tracing::warn!(topic = name, partitions, "refused: the broker holds {MAX_PARTITIONS} partitions at most");
             return Err(ResponseError::InvalidPartitions);
         }
         let serial = known.as_ref().map_or(coordinator.meta().next_serial, |topic| topic.meta.serial);
         let meta = TopicMeta { serial, partitions, configs };
-        let open = known.map(|topic| topic.partitions.clone()).unwrap_or_default();
-        let topic = self.open_topic(name, meta.clone(), open, |_| 0).map_err(|error| {
+        let open = known.as_ref().map_or(&[][..], |topic| &topic.partitions);
+        let topic = self.open_topic(coordinator.meta(), name, meta.clone(), open).map_err(|error| {
             tracing::error!(topic = name, %error, "cannot open the topic");
             ResponseError::KafkaStorageError
         })?;
@@ -193,7 +181,8 @@ impl Node {
             if only_open && !partition.log().producers.is_open(txn.producer_id) {
                 continue;
             }
-            partition.change(|log| log.end_transaction(txn.producer_id, txn.epoch, commit, &topic.settings, now()))?;
+            partition
+                .change(|log| log.end_transaction((txn.producer_id, txn.epoch), commit, &topic.settings, now()))?;
         }
         coordinator.record(Entry::TxnEnded { id: id.to_owned(), commit })
     }

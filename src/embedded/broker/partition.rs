@@ -31,7 +31,7 @@ impl Partition {
     pub fn wait(&self, wake: &Arc<Notify>) {
         let mut waiting = self.waiting.lock();
         // Fetches that timed out have let go of theirs.
-        waiting.retain(|one| Arc::strong_count(one) > 1);
+        waiting.retain(|one| Arc::strong_count(one) > 1 && !Arc::ptr_eq(one, wake));
         waiting.push(wake.clone());
     }
 

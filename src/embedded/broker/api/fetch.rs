@@ -19,22 +19,18 @@ pub async fn fetch(call: Arc<Call>, request: FetchRequest) -> FetchResponse {
         return FetchResponse::default().with_error_code(ResponseError::FetchSessionIdNotFound.code());
     }
     let deadline = Instant::now() + Duration::from_millis(request.max_wait_ms.max(0) as u64);
+    let enough = |round: &Round| round.failed || round.bytes >= request.min_bytes.max(0) as usize;
     let wake = Arc::new(Notify::new());
-    let mut armed = false;
-    loop {
-        let round = read_all(&call.node, &request);
-        let enough = round.bytes >= request.min_bytes.max(0) as usize || round.failed;
-        if enough || Instant::now() >= deadline {
-            return FetchResponse::default().with_responses(round.topics);
-        }
-        if armed && timeout_at(deadline, wake.notified()).await.is_err() {
-            armed = false;
-            continue;
-        }
+    let mut round = read_all(&call.node, &request);
+    while !enough(&round) {
         // Armed before the next look, so that nothing appended in between is missed.
-        armed = true;
         wait_for_all(&call.node, &request, &wake);
+        round = read_all(&call.node, &request);
+        if !enough(&round) && timeout_at(deadline, wake.notified()).await.is_err() {
+            break;
+        }
     }
+    FetchResponse::default().with_responses(round.topics)
 }
 
 fn wait_for_all(node: &Node, request: &FetchRequest, wake: &Arc<Notify>) {

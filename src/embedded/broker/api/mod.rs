@@ -130,7 +130,8 @@ pub async fn answer(node: &Arc<Node>, peer: &str, frame: Bytes) -> Result<Option
 
 /// For what is answered at once.
 fn at_once<Q: Request>(call: Call, mut body: Body, handle: impl FnOnce(&Call, Q) -> Q::Response) -> Reply {
-    let answered = body.decode(call.version).and_then(|request| encode(&call, &handle(&call, request)));
+    let answered =
+        body.decode(call.version).and_then(|request| framed(call.correlation, call.version, &handle(&call, request)));
     Box::pin(std::future::ready(answered.map(Some)))
 }
 
@@ -144,15 +145,11 @@ where
     Box::pin(async move {
         let request = body.decode(call.version)?;
         let response = handle(call.clone(), request).await;
-        encode(&call, &response).map(Some)
+        framed(call.correlation, call.version, &response).map(Some)
     })
 }
 
 /// A response with its header and length.
-fn encode<R: Encodable + HeaderVersion>(call: &Call, response: &R) -> Result<Bytes, Refused> {
-    framed(call.correlation, call.version, response)
-}
-
 fn framed<R: Encodable + HeaderVersion>(correlation: i32, version: i16, response: &R) -> Result<Bytes, Refused> {
     let header = ResponseHeader::default().with_correlation_id(correlation);
     let header_version = R::header_version(version);

@@ -10,7 +10,7 @@ use kafka_protocol::messages::produce_response::{PartitionProduceResponse, Topic
 pub fn produce(call: Call, mut body: Body) -> Reply {
     let answered = body.decode(call.version).and_then(|request: ProduceRequest| {
         let response = place_all(&call.node, &request);
-        if request.acks == 0 { Ok(None) } else { encode(&call, &response).map(Some) }
+        if request.acks == 0 { Ok(None) } else { framed(call.correlation, call.version, &response).map(Some) }
     });
     Box::pin(std::future::ready(answered))
 }

@@ -24,7 +24,7 @@ use std::path::PathBuf;
 /// Bounds the memory of one pass; what has more new keys is finished in the next.
 const MAX_KEYS: usize = 1_000_000;
 
-type KeyDigest = [u8; 16];
+type KeyDigest = [u8; 32];
 /// The newest offset of each key.
 type Newest = HashMap<KeyDigest, i64>;
 
@@ -220,9 +220,7 @@ impl Pass {
 }
 
 fn digest(key: &[u8]) -> KeyDigest {
-    let mut digest = KeyDigest::default();
-    digest.copy_from_slice(&Sha256::digest(key)[..16]);
-    digest
+    Sha256::digest(key).into()
 }
 
 #[cfg(test)]
@@ -344,7 +342,7 @@ mod tests {
             let bytes = batch_of((id, 0, 0), true, &[(Some("k"), Some(value), 1)]);
             log.append(&bytes, &settings(), 0).unwrap();
             if let Some(commit) = ends {
-                log.end_transaction(id, 0, commit, &settings(), 0).unwrap();
+                log.end_transaction((id, 0), commit, &settings(), 0).unwrap();
             }
         };
         transaction(&mut log, 1, "committed", Some(true));
@@ -467,7 +465,7 @@ mod tests {
             log.producers.admit(1, 0, 0);
             let bytes = batch_of((1, 0, sequence), true, &[(Some("k"), Some("v"), 1)]);
             log.append(&bytes, &settings(), 0).unwrap();
-            log.end_transaction(1, 0, sequence == 1, &settings(), 0).unwrap();
+            log.end_transaction((1, 0), sequence == 1, &settings(), 0).unwrap();
         }
         (0..7).for_each(|_| put(&mut log, "filler", Some("v"), 1));
         compact(&mut log, 200);

@@ -96,15 +96,8 @@ impl Log {
     }
 
     /// Appends the control record that ends a transaction here.
-    pub fn end_transaction(
-        &mut self,
-        producer_id: i64,
-        epoch: i16,
-        commit: bool,
-        settings: &Settings,
-        now: i64,
-    ) -> Outcome {
-        let batch = self.write(&mut batch::marker(producer_id, epoch, commit, now), settings)?;
+    pub fn end_transaction(&mut self, producer: (i64, i16), commit: bool, settings: &Settings, now: i64) -> Outcome {
+        let batch = self.write(&mut batch::marker(producer.0, producer.1, commit, now), settings)?;
         self.producers.ended(&batch, commit, now);
         Ok(())
     }

@@ -62,15 +62,9 @@ impl Log {
         Ok(log)
     }
 
-    /// Takes in one segment; says where it is damaged, unless it is the last, which is cut off there. `markers` gathers the offsets of
-    /// transactions' ends.
-    fn replay(
-        &mut self,
-        base: i64,
-        last: bool,
-        replay_from: i64,
-        markers: &mut BTreeSet<i64>,
-    ) -> io::Result<Option<u64>> {
+    /// Takes in one segment; says where it is damaged, unless it is the last, which is cut off there. What begins
+    /// before `from` the producers know already; `markers` gathers the offsets of transactions' ends.
+    fn replay(&mut self, base: i64, last: bool, from: i64, markers: &mut BTreeSet<i64>) -> io::Result<Option<u64>> {
         let mut segment = Segment::open(segment::path(&self.dir, base), base)?;
         if base < self.next {
             // Its records are in the segment before: a compaction that was cut short did not remove it.
@@ -84,7 +78,7 @@ impl Log {
             if batch.is_control() {
                 markers.insert(batch.base_offset);
             }
-            if batch.base_offset >= replay_from {
+            if batch.base_offset >= from {
                 self.remember(batch, bytes);
             }
             Ok(true)
@@ -170,7 +164,7 @@ mod tests {
         }
         log.producers.admit(2, 0, 0);
         append(&mut log, (2, 0, 0), true).unwrap();
-        log.end_transaction(2, 0, false, &settings, 0).unwrap();
+        log.end_transaction((2, 0), false, &settings, 0).unwrap();
         log.producers.admit(3, 4, 0);
         append(&mut log, (3, 4, 0), true).unwrap();
         assert!(log.segments.len() > 3);
