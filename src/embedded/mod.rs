@@ -2,5 +2,7 @@
 //! installed. Each speaks its original's protocol over loopback and is reached through the ordinary client: there is one path.
 
 pub mod broker;
+mod journal;
 pub mod registry;
+mod server;
 pub mod slack;

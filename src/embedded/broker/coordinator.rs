@@ -2,16 +2,24 @@
 //!
 //! Invariant: a fact is in the journal before it is true here, and true here before anybody is told.
 
+use super::Outcome;
 use super::group::{Answer, Answers, Group, Waiter};
-use super::journal::Journal;
 use super::meta::{Entry, Meta};
+use super::outage::Outage;
+use super::txn::Txn;
+use crate::embedded::journal::{Error, Journal};
 use kafka_protocol::error::ResponseError;
 use std::collections::BTreeMap;
+use std::path::Path;
 use tokio::sync::oneshot;
+
+/// The format's version is in the name: another format is another file.
+const JOURNAL: &str = "broker.v1.journal";
 
 #[derive(Debug)]
 pub struct Coordinator {
-    journal: Journal,
+    pub journal: Journal,
+    outage: Outage,
     meta: Meta,
     pub groups: BTreeMap<String, Group>,
     waiting: BTreeMap<Waiter, oneshot::Sender<Answer>>,
@@ -19,33 +27,35 @@ pub struct Coordinator {
 }
 
 impl Coordinator {
-    pub fn new(journal: Journal, meta: Meta) -> Coordinator {
-        Coordinator { journal, meta, groups: BTreeMap::new(), waiting: BTreeMap::new(), next_waiter: 0 }
+    pub fn open(dir: &Path) -> Result<Coordinator, Error> {
+        let (journal, entries) = Journal::open::<Entry>(dir, JOURNAL, false)?;
+        let mut meta = Meta::default();
+        entries.into_iter().for_each(|entry| meta.apply(entry));
+        let (groups, waiting) = (BTreeMap::new(), BTreeMap::new());
+        Ok(Coordinator { journal, outage: Outage::default(), meta, groups, waiting, next_waiter: 0 })
     }
 
     pub fn meta(&self) -> &Meta {
         &self.meta
     }
 
-    pub fn journal(&self) -> &Journal {
-        &self.journal
+    pub fn txn(&self, id: &str) -> Outcome<&Txn> {
+        self.meta.txns.get(id).ok_or(ResponseError::InvalidProducerIdMapping)
     }
 
     /// Makes a fact true. If the journal cannot take it, it is not.
-    pub fn record(&mut self, entry: Entry) -> Result<(), ResponseError> {
-        self.journal.append(&entry).map_err(|error| {
-            tracing::error!(%error, "cannot write to the journal");
-            ResponseError::CoordinatorNotAvailable
-        })?;
+    pub fn record(&mut self, entry: Entry) -> Outcome {
+        let written = self.journal.append(&entry);
+        self.outage.note("write to the journal", &written);
+        written.map_err(|_| ResponseError::CoordinatorNotAvailable)?;
         self.meta.apply(entry);
-        if let Err(error) = self.journal.rewrite_if_large(&self.meta) {
-            // The old journal is whole and goes on being used.
-            tracing::error!(%error, "cannot rewrite the journal");
+        if let Err(error) = self.journal.rewrite_if_large(|| self.meta.entries()) {
+            tracing::error!(%error, "cannot rewrite the journal, which goes on growing");
         }
         Ok(())
     }
 
-    pub fn fresh_producer_id(&mut self) -> Result<i64, ResponseError> {
+    pub fn fresh_producer_id(&mut self) -> Outcome<i64> {
         let id = self.meta.next_producer_id;
         self.record(Entry::ProducerIds { next: id + 1 })?;
         Ok(id)
@@ -70,13 +80,7 @@ impl Coordinator {
 
     /// Ends sessions and phases whose time is up.
     pub fn expire_groups(&mut self, now: i64) {
-        let mut answers = Answers::new();
-        self.groups.values_mut().for_each(|group| answers.extend(group.expire(now)));
+        let answers = self.groups.values_mut().flat_map(|group| group.expire(now)).collect();
         self.answer(answers);
-    }
-
-    pub fn overdue_txns(&self, now: i64) -> Vec<String> {
-        let overdue = self.meta.txns.iter().filter(|(_, txn)| txn.is_overdue(now));
-        overdue.map(|(id, _)| id.clone()).collect()
     }
 }

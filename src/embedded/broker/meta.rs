@@ -1,5 +1,6 @@
 //! What the journal says, as a value: topics, transactions, committed offsets. Pure: state and one entry give the next.
 
+use super::settings::Configs;
 use super::txn::{State, Txn};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -7,59 +8,22 @@ use std::collections::BTreeMap;
 pub type TopicPartition = (String, i32);
 
 /// One fact. Entries are the file format of the journal: fields may be added with a default, never renamed.
+///
+/// `Topic`: was created, or has more partitions or another configuration now. `LogStart`: what is before was deleted by a client.
+/// `ProducerIds`: those below were given out. `TxnEnded`: all markers are written, so pending offsets count, or are dropped. `Offsets`:
+/// of a producer's transaction, they count when it commits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Entry {
-    Cluster {
-        id: String,
-    },
-    /// A topic was created, or has more partitions or another configuration now.
-    Topic {
-        name: String,
-        topic: TopicMeta,
-    },
-    TopicDeleted {
-        name: String,
-    },
-    /// Records before `offset` were deleted by a client.
-    LogStart {
-        topic: String,
-        partition: i32,
-        offset: i64,
-    },
-    /// Producer ids below this one were given out.
-    ProducerIds {
-        next: i64,
-    },
-    Txn {
-        id: String,
-        txn: Txn,
-    },
-    /// All markers are written: pending offsets count, or are dropped.
-    TxnEnded {
-        id: String,
-        commit: bool,
-    },
-    TxnForgotten {
-        id: String,
-    },
-    Offsets {
-        group: String,
-        offsets: Vec<(TopicPartition, Committed)>,
-    },
-    /// Offsets that count when the producer's transaction commits.
-    Pending {
-        group: String,
-        producer_id: i64,
-        offsets: Vec<(TopicPartition, Committed)>,
-    },
-    OffsetsDeleted {
-        group: String,
-        partitions: Vec<TopicPartition>,
-    },
-    GroupDeleted {
-        group: String,
-    },
+    Cluster { id: String },
+    Topic { name: String, topic: TopicMeta },
+    TopicDeleted { name: String },
+    LogStart { topic: String, partition: i32, offset: i64 },
+    ProducerIds { next: i64 },
+    Txn { id: String, txn: Txn },
+    TxnEnded { id: String, commit: bool },
+    Offsets { group: String, producer_id: Option<i64>, offsets: Vec<(TopicPartition, Committed)> },
+    GroupDeleted { group: String },
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -67,7 +31,7 @@ pub struct TopicMeta {
     /// Unique for ever; names the directory, so that a topic that is created again starts empty.
     pub serial: u32,
     pub partitions: i32,
-    pub configs: BTreeMap<String, String>,
+    pub configs: Configs,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -119,25 +83,17 @@ impl Meta {
                 self.txns.insert(id, txn);
             }
             Entry::TxnEnded { id, commit } => self.end(&id, commit),
-            Entry::TxnForgotten { id } => {
-                self.txns.remove(&id);
-            }
-            Entry::Offsets { group, offsets } => self.group(group).committed.extend(offsets),
-            Entry::Pending { group, producer_id, offsets } => {
-                self.group(group).pending.entry(producer_id).or_default().extend(offsets);
-            }
-            Entry::OffsetsDeleted { group, partitions } => {
-                let group = self.group(group);
-                group.committed.retain(|partition, _| !partitions.contains(partition));
+            Entry::Offsets { group, producer_id, offsets } => {
+                let group = self.groups.entry(group).or_default();
+                match producer_id {
+                    None => group.committed.extend(offsets),
+                    Some(producer_id) => group.pending.entry(producer_id).or_default().extend(offsets),
+                }
             }
             Entry::GroupDeleted { group } => {
                 self.groups.remove(&group);
             }
         }
-    }
-
-    fn group(&mut self, name: String) -> &mut GroupOffsets {
-        self.groups.entry(name).or_default()
     }
 
     fn end(&mut self, id: &str, commit: bool) {
@@ -175,22 +131,20 @@ impl Meta {
             entries.push(Entry::Topic { name: String::new(), topic });
             entries.push(Entry::TopicDeleted { name: String::new() });
         }
-        for (name, topic) in &self.topics {
-            entries.push(Entry::Topic { name: name.clone(), topic: topic.clone() });
-        }
-        for ((topic, partition), offset) in &self.log_starts {
-            entries.push(Entry::LogStart { topic: topic.clone(), partition: *partition, offset: *offset });
-        }
-        for (id, txn) in &self.txns {
-            entries.push(Entry::Txn { id: id.clone(), txn: txn.clone() });
-        }
+        let topics = self.topics.iter();
+        entries.extend(topics.map(|(name, topic)| Entry::Topic { name: name.clone(), topic: topic.clone() }));
+        entries.extend(self.log_starts.iter().map(|((topic, partition), offset)| Entry::LogStart {
+            topic: topic.clone(),
+            partition: *partition,
+            offset: *offset,
+        }));
+        entries.extend(self.txns.iter().map(|(id, txn)| Entry::Txn { id: id.clone(), txn: txn.clone() }));
         for (name, group) in &self.groups {
-            let offsets = group.committed.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
-            entries.push(Entry::Offsets { group: name.clone(), offsets });
-            for (producer_id, pending) in &group.pending {
-                let offsets = pending.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
-                entries.push(Entry::Pending { group: name.clone(), producer_id: *producer_id, offsets });
-            }
+            let pending = group.pending.iter().map(|(producer_id, offsets)| (Some(*producer_id), offsets));
+            entries.extend([(None, &group.committed)].into_iter().chain(pending).map(|(producer_id, offsets)| {
+                let offsets = offsets.clone().into_iter().collect();
+                Entry::Offsets { group: name.clone(), producer_id, offsets }
+            }));
         }
         entries
     }
@@ -219,8 +173,8 @@ mod tests {
             Entry::TopicDeleted { name: "gone".into() },
             Entry::LogStart { topic: "t".into(), partition: 0, offset: 5 },
             Entry::Txn { id: "x".into(), txn },
-            Entry::Offsets { group: "g".into(), offsets: vec![(("t".into(), 0), committed(3))] },
-            Entry::Pending { group: "g".into(), producer_id: 7, offsets: vec![(("t".into(), 0), committed(9))] },
+            Entry::Offsets { group: "g".into(), producer_id: None, offsets: vec![(("t".into(), 0), committed(3))] },
+            Entry::Offsets { group: "g".into(), producer_id: Some(7), offsets: vec![(("t".into(), 0), committed(9))] },
         ] {
             meta.apply(entry);
         }

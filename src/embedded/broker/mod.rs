@@ -6,187 +6,112 @@
 //!
 //! ```text
 //! net.rs -> api/ (one file an API family) -> node.rs: coordinator (groups, transactions, journal) and topics -> log/
-//!                                            housekeeping.rs: time-outs, fsync
+//!                                            housekeeping.rs: time-outs, fsync, retention, compaction
 //! ```
 //! Decisions are pure functions of state and input (`group/`, `txn/`, `meta.rs`, `log/producers.rs`, `settings.rs`,
-//! `log/records.rs`); the rest is I/O around them.
+//! `log/retention.rs`, `log/records.rs`); the rest is I/O around them.
 //!
 //! **Durability.** An acknowledged record has been given to the operating system: it survives `kill -9` of this process
-//! at any moment. Whether it survives a power failure is the [`Fsync`] policy's matter.
+//! at any moment. All is forced to disk once a second: a power failure can lose what was acknowledged within it.
 //!
 //! **Not there**, and refused rather than pretended: replication, TLS, SASL, ACLs, quotas, topic ids in requests, fetch
 //! sessions, the KIP-848 and share group protocols, transaction protocol 2 (KIP-890), message formats before v2,
-//! re-compression (`compression.type` other than `producer`), tiered storage. An API or version that is not in the table of
-//! `api/mod.rs` closes the connection, as Kafka does. Retention and compaction are accepted and not done yet. Beyond loopback the
-//! broker only binds when told so: whoever reaches it may read and write everything.
+//! re-compression (`compression.type` other than `producer`), tiered storage, topics that come into being when they are asked for,
+//! listening beyond the loopback (whoever reaches the broker may read and write everything). An API or version that is not in the table
+//! of `api/mod.rs` closes the connection, as Kafka does.
 
 mod api;
 mod coordinator;
 mod group;
 mod housekeeping;
-mod journal;
 mod log;
 mod meta;
 mod net;
 mod node;
+mod outage;
 mod partition;
 mod settings;
 mod txn;
 
+use crate::embedded::journal;
+use crate::embedded::server::{self, Server, Stopped};
+use kafka_protocol::error::ResponseError;
 use node::Node;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::{Arc, mpsc};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::net::TcpListener;
 
-/// When written records are forced to disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fsync {
-    /// Before they are acknowledged: nothing acknowledged is lost in a power failure.
-    Always,
-    /// All at this interval: a power failure can lose what was acknowledged within it.
-    Every(Duration),
-    /// When the operating system likes to (what Apache Kafka does by default, relying on its replicas).
-    Never,
-}
+/// A value, or the error that the client is told.
+type Outcome<T = ()> = Result<T, ResponseError>;
 
 #[derive(Debug, Clone)]
 pub struct BrokerConfig {
     /// Created if missing; locked while the broker runs.
     pub data_dir: PathBuf,
-    /// Port 0 lets the operating system choose; see [`Broker::addr`].
+    /// On the loopback, for there is no authentication and no encryption. Port 0 lets the operating system choose; see
+    /// [`Broker::addr`].
     pub listen: SocketAddr,
-    /// Host and port that clients are told to connect to, if not `listen`.
-    pub advertised: Option<(String, u16)>,
-    /// There is no authentication and no encryption, so listening beyond loopback has to be asked for.
-    pub allow_non_loopback: bool,
-    /// For topics created without a number of partitions.
-    pub default_partitions: i32,
-    pub auto_create_topics: bool,
-    pub fsync: Fsync,
-    pub max_connections: usize,
-    pub max_request_bytes: usize,
+    /// How often logs are looked through for what retention and compaction remove.
+    pub housekeeping_every: Duration,
 }
 
 impl BrokerConfig {
     pub fn new(data_dir: impl Into<PathBuf>) -> BrokerConfig {
-        BrokerConfig {
-            data_dir: data_dir.into(),
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9092)),
-            advertised: None,
-            allow_non_loopback: false,
-            default_partitions: 1,
-            auto_create_topics: false,
-            fsync: Fsync::Every(Duration::from_secs(1)),
-            max_connections: 1024,
-            max_request_bytes: 100 << 20,
-        }
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 9092));
+        BrokerConfig { data_dir: data_dir.into(), listen, housekeeping_every: Duration::from_secs(300) }
     }
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("{0} is not a loopback address, and the broker has no authentication; allow_non_loopback permits it")]
+    #[error("{0} is not a loopback address, and the broker has no authentication; it listens on 127.0.0.1")]
     NotLoopback(SocketAddr),
-    #[error("cannot listen on {addr}: {source}")]
-    Listen { addr: SocketAddr, source: io::Error },
-    #[error("cannot use the data directory {path}: {source}")]
-    DataDir { path: PathBuf, source: io::Error },
-    #[error("the data directory {path} is in use by another broker; stop it or choose another directory")]
-    InUse { path: PathBuf },
+    #[error("cannot serve on {address}: {source}")]
+    Serve { address: SocketAddr, source: io::Error },
     #[error(transparent)]
-    OpenJournal(#[from] journal::Error),
-    #[error("cannot write to the journal while starting; see the log")]
-    Journal,
-    #[error(transparent)]
-    Log(#[from] log::Error),
-    #[error("cannot start the broker's threads: {0}")]
-    Runtime(io::Error),
+    Journal(#[from] journal::Error),
+    #[error("cannot open the log {path}: {source}")]
+    Log { path: PathBuf, source: io::Error },
+    #[error(
+        "segment {path} is damaged at byte {position} although later segments follow; restore it from a copy, or \
+         remove it to go on without its records"
+    )]
+    Damaged { path: PathBuf, position: u64 },
 }
 
 /// A running broker. Dropping it stops it as [`Broker::stop`] does.
 #[derive(Debug)]
-pub struct Broker {
-    addr: SocketAddr,
-    stop: watch::Sender<bool>,
-    thread: Option<JoinHandle<()>>,
-}
+pub struct Broker(Server);
 
 impl Broker {
-    /// Opens the data directory and serves. Blocking, callable from anywhere: the broker has threads and a tokio
-    /// runtime of its own. It accepts connections when this returns.
+    /// Opens the data directory and serves. Blocking, callable from anywhere. It accepts connections when this returns.
     pub fn start(config: BrokerConfig) -> Result<Broker, Error> {
-        if !config.listen.ip().is_loopback() && !config.allow_non_loopback {
-            return Err(Error::NotLoopback(config.listen));
+        let address = config.listen;
+        if !address.ip().is_loopback() {
+            return Err(Error::NotLoopback(address));
         }
-        let (stop, stopped) = watch::channel(false);
-        let (ready, started) = mpsc::channel();
-        let thread = std::thread::Builder::new()
-            .name("broker".into())
-            .spawn(move || run(config, stopped, &ready))
-            .map_err(Error::Runtime)?;
-        let gone = |_| Error::Runtime(io::Error::other("the broker's thread ended while starting"));
-        let addr = started.recv().map_err(gone)??;
-        Ok(Broker { addr, stop, thread: Some(thread) })
+        let failed = |source| Error::Serve { address, source };
+        let listener = server::bind(address).map_err(failed)?;
+        let node = Arc::new(Node::open(config, listener.local_addr().map_err(failed)?)?);
+        let server = Server::start("broker", listener, |listener, stopped| serve(node, listener, stopped));
+        Ok(Broker(server.map_err(failed)?))
     }
 
     /// Where it listens.
     pub fn addr(&self) -> SocketAddr {
-        self.addr
+        self.0.address
     }
 
     /// Answers what has been received, closes the connections and forces everything to disk.
-    pub fn stop(mut self) {
-        self.shut_down();
-    }
-
-    fn shut_down(&mut self) {
-        self.stop.send_replace(true);
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the broker's thread panicked");
-        }
+    pub fn stop(self) {
+        drop(self);
     }
 }
 
-impl Drop for Broker {
-    fn drop(&mut self) {
-        self.shut_down();
-    }
-}
-
-fn run(config: BrokerConfig, stopped: watch::Receiver<bool>, ready: &mpsc::Sender<Result<SocketAddr, Error>>) {
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    runtime.worker_threads(2).thread_name("broker").enable_all();
-    // A caller that is gone needs no answer.
-    match runtime.build().map_err(Error::Runtime) {
-        Ok(runtime) => runtime.block_on(async {
-            match open(config).await {
-                Ok((node, listener)) => {
-                    let _ = ready.send(Ok(node.addr));
-                    serve(node, listener, stopped).await;
-                }
-                Err(error) => drop(ready.send(Err(error))),
-            }
-        }),
-        Err(error) => drop(ready.send(Err(error))),
-    }
-}
-
-async fn open(config: BrokerConfig) -> Result<(Arc<Node>, tokio::net::TcpListener), Error> {
-    let failed = |source| Error::Listen { addr: config.listen, source };
-    let listener = tokio::net::TcpListener::bind(config.listen).await.map_err(failed)?;
-    let addr = listener.local_addr().map_err(failed)?;
-    let node = tokio::task::spawn_blocking(move || Node::open(config, addr)).await;
-    let node = node.map_err(|panic| Error::Runtime(io::Error::other(panic)))??;
-    Ok((Arc::new(node), listener))
-}
-
-async fn serve(node: Arc<Node>, listener: tokio::net::TcpListener, mut stopped: watch::Receiver<bool>) {
+async fn serve(node: Arc<Node>, listener: TcpListener, mut stopped: Stopped) {
     tracing::info!(addr = %node.addr, data_dir = %node.config.data_dir.display(), "the embedded broker serves");
     let chores = tokio::spawn(housekeeping::run(node.clone()));
     net::serve(node.clone(), listener, stopped.clone()).await;

@@ -3,18 +3,21 @@
 //! Bounded: number of connections and how long one may be silent, size of a request, large requests at a time. A frame that breaks
 //! the protocol closes its connection only.
 
-use super::api::{self, Peer};
+use super::api;
 use super::node::Node;
+use crate::embedded::server::Stopped;
 use bytes::{BufMut, Bytes, BytesMut};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+const MAX_CONNECTIONS: usize = 1024;
+const MAX_REQUEST_BYTES: usize = 100 << 20;
 const READ_BUFFER: usize = 64 << 10;
 /// Memory is given to a request as its bytes arrive, at most this much ahead.
 const READ_AHEAD: usize = 1 << 20;
@@ -27,8 +30,8 @@ const LARGE_AT_ONCE: usize = 8;
 /// How long a stop waits for answers that are being given.
 const GRACE: Duration = Duration::from_secs(5);
 
-pub async fn serve(node: Arc<Node>, listener: TcpListener, mut stopped: watch::Receiver<bool>) {
-    let places = Arc::new(Semaphore::new(node.config.max_connections));
+pub async fn serve(node: Arc<Node>, listener: TcpListener, mut stopped: Stopped) {
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let large = Arc::new(Semaphore::new(LARGE_AT_ONCE));
     let mut connections = JoinSet::new();
     loop {
@@ -47,7 +50,7 @@ pub async fn serve(node: Arc<Node>, listener: TcpListener, mut stopped: watch::R
             }
         };
         let Ok(place) = places.clone().try_acquire_owned() else {
-            tracing::warn!(max_connections = node.config.max_connections, "too many connections; one refused");
+            tracing::warn!("more than {MAX_CONNECTIONS} connections; one refused");
             continue;
         };
         let (node, large, stopped) = (node.clone(), large.clone(), stopped.clone());
@@ -65,19 +68,14 @@ pub async fn serve(node: Arc<Node>, listener: TcpListener, mut stopped: watch::R
     }
 }
 
-async fn converse(
-    node: &Arc<Node>,
-    stream: TcpStream,
-    large: &Semaphore,
-    mut stopped: watch::Receiver<bool>,
-) -> io::Result<()> {
+async fn converse(node: &Arc<Node>, stream: TcpStream, large: &Semaphore, mut stopped: Stopped) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let peer = Peer { host: stream.peer_addr()?.ip().to_string() };
+    let peer = stream.peer_addr()?.ip().to_string();
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::with_capacity(READ_BUFFER, reader);
     loop {
         let frame = tokio::select! {
-            frame = timeout(IDLE, read_frame(&mut reader, node.config.max_request_bytes, large)) => frame??,
+            frame = timeout(IDLE, read_frame(&mut reader, MAX_REQUEST_BYTES, large)) => frame??,
             _ = stopped.wait_for(|stop| *stop) => return Ok(()),
         };
         // The place of a large request is held until it is answered.
@@ -91,14 +89,14 @@ async fn converse(
             Ok(Some(answer)) => timeout(IDLE, writer.write_all(&answer)).await??,
             Ok(None) => {}
             Err(refused) => {
-                tracing::warn!(peer = peer.host, %refused, "request refused, connection closed");
+                tracing::warn!(peer, %refused, "request refused, connection closed");
                 return Ok(());
             }
         }
     }
 }
 
-async fn stop_waiting(stopped: &mut watch::Receiver<bool>) {
+async fn stop_waiting(stopped: &mut Stopped) {
     let _ = stopped.wait_for(|stop| *stop).await;
     tokio::time::sleep(Duration::from_millis(50)).await;
 }

@@ -3,25 +3,27 @@
 //!
 //! Locks are taken in this order and never the other way round: coordinator, topics, one partition's log.
 
+use super::Outcome;
 use super::coordinator::Coordinator;
-use super::journal::Journal;
 use super::log::Log;
-use super::meta::{Entry, TopicMeta, TopicPartition};
+use super::meta::{Entry, Meta, TopicMeta, TopicPartition};
+use super::outage::Outage;
 use super::partition::Partition;
-use super::settings::Settings;
+use super::settings::{Configs, Settings};
 use super::txn::{State, Txn};
-use super::{BrokerConfig, Error, Fsync};
+use super::{BrokerConfig, Error};
 use kafka_protocol::error::ResponseError;
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use std::collections::BTreeMap;
-use std::fs::{File, TryLockError};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, RwLock};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The one node of the cluster.
 pub const NODE_ID: i32 = 1;
-const MAX_PARTITIONS: i32 = 10_000;
+/// In all topics. Each has a file open as long as the broker runs; whoever needs more has outgrown one node.
+const MAX_PARTITIONS: i32 = 4_000;
 
 /// A topic as it is now; a change makes a new value that shares the partitions.
 #[derive(Debug)]
@@ -37,8 +39,8 @@ pub struct Node {
     pub addr: SocketAddr,
     topics: RwLock<BTreeMap<String, Arc<Topic>>>,
     coordinator: Mutex<Coordinator>,
-    /// Held as long as the node lives, so that no second broker writes to the same files.
-    _lock: File,
+    /// Markers of decided transactions that cannot be written.
+    held_back: Mutex<Outage>,
 }
 
 pub fn now() -> i64 {
@@ -49,45 +51,37 @@ pub fn now() -> i64 {
 impl Node {
     /// Opens the data directory, repairs what a crash left, and finishes the transactions that were decided.
     pub fn open(config: BrokerConfig, addr: SocketAddr) -> Result<Node, Error> {
-        let lock = lock_directory(&config)?;
-        let sync = config.fsync == Fsync::Always;
-        let (journal, meta) = Journal::open(&config.data_dir.join("journal"), sync)?;
-        let mut coordinator = Coordinator::new(journal, meta);
-        if coordinator.meta().cluster_id.is_empty() {
-            let id = format!("fairlead-{:x}", now());
-            coordinator.record(Entry::Cluster { id }).map_err(|_| Error::Journal)?;
-        }
-        let node = Node { config, addr, topics: RwLock::default(), coordinator: Mutex::new(coordinator), _lock: lock };
-        node.open_topics()?;
-        node.resume_transactions().map_err(|_| Error::Journal)?;
+        let coordinator = Coordinator::open(&config.data_dir)?;
+        let (topics, held_back) = (RwLock::default(), Mutex::default());
+        let node = Node { config, addr, topics, coordinator: Mutex::new(coordinator), held_back };
+        node.resume()?;
         Ok(node)
     }
 
-    fn open_topics(&self) -> Result<(), Error> {
-        let coordinator = self.coordinator();
-        let mut topics = BTreeMap::new();
-        for (name, meta) in &coordinator.meta().topics {
-            let starts =
-                |partition| coordinator.meta().log_starts.get(&(name.clone(), partition)).copied().unwrap_or_default();
-            topics.insert(name.clone(), Arc::new(self.open_topic(name, meta.clone(), Vec::new(), starts)?));
+    fn resume(&self) -> Result<(), Error> {
+        let mut coordinator = self.coordinator();
+        let meta = coordinator.meta();
+        for (name, topic) in &meta.topics {
+            let opened = self.open_topic(meta, name, topic.clone(), &[])?;
+            self.topics.write().insert(name.clone(), Arc::new(opened));
         }
-        *self.topics.write().expect("no thread panics while it changes the topics") = topics;
+        for txn in meta.txns.values().filter(|txn| txn.state == State::Ongoing) {
+            self.admit(&txn.partitions, txn.producer_id, txn.epoch);
+        }
+        if meta.cluster_id.is_empty() {
+            // Where even this cannot be written, the next start names the cluster.
+            let _ = coordinator.record(Entry::Cluster { id: format!("fairlead-{:x}", now()) });
+        }
+        self.finish_decided(&mut coordinator);
         Ok(())
     }
 
-    /// The topic with the partitions it has, and logs opened for those it lacks.
-    fn open_topic(
-        &self,
-        name: &str,
-        meta: TopicMeta,
-        mut partitions: Vec<Arc<Partition>>,
-        start: impl Fn(i32) -> i64,
-    ) -> Result<Topic, super::log::Error> {
-        let dir = self.topic_dir(name, meta.serial);
-        for partition in partitions.len() as i32..meta.partitions {
-            let sync = self.config.fsync == Fsync::Always;
-            let log = Log::open(&dir.join(partition.to_string()), start(partition), sync)?;
-            partitions.push(Arc::new(Partition::new(log)));
+    /// The topic with the partitions that are open, and logs opened for those it lacks.
+    fn open_topic(&self, all: &Meta, name: &str, meta: TopicMeta, open: &[Arc<Partition>]) -> Result<Topic, Error> {
+        let (dir, mut partitions) = (self.topic_dir(name, meta.serial), open.to_vec());
+        for number in partitions.len() as i32..meta.partitions {
+            let start = all.log_starts.get(&(name.to_owned(), number)).copied().unwrap_or_default();
+            partitions.push(Arc::new(Partition::new(Log::open(&dir.join(number.to_string()), start)?)));
         }
         Ok(Topic { settings: Settings::from_configs(&meta.configs), meta, partitions })
     }
@@ -97,61 +91,48 @@ impl Node {
     }
 
     pub fn coordinator(&self) -> MutexGuard<'_, Coordinator> {
-        self.coordinator.lock().expect("no thread panics while it holds the coordinator")
+        self.coordinator.lock()
     }
 
     pub fn topics(&self) -> BTreeMap<String, Arc<Topic>> {
-        self.topics.read().expect("no thread panics while it changes the topics").clone()
+        self.topics.read().clone()
     }
 
-    pub fn topic(&self, name: &str) -> Result<Arc<Topic>, ResponseError> {
-        let topics = self.topics.read().expect("no thread panics while it changes the topics");
-        topics.get(name).cloned().ok_or(ResponseError::UnknownTopicOrPartition)
+    pub fn topic(&self, name: &str) -> Outcome<Arc<Topic>> {
+        self.topics.read().get(name).cloned().ok_or(ResponseError::UnknownTopicOrPartition)
     }
 
-    pub fn partition(&self, topic: &str, partition: i32) -> Result<(Arc<Topic>, Arc<Partition>), ResponseError> {
+    pub fn partition(&self, topic: &str, partition: i32) -> Outcome<(Arc<Topic>, Arc<Partition>)> {
         let topic = self.topic(topic)?;
         let found = usize::try_from(partition).ok().and_then(|at| topic.partitions.get(at)).cloned();
         Ok((topic, found.ok_or(ResponseError::UnknownTopicOrPartition)?))
     }
 
-    /// Host and port that clients are told.
-    pub fn advertised(&self) -> (String, i32) {
-        match &self.config.advertised {
-            Some((host, port)) => (host.clone(), i32::from(*port)),
-            None => (self.addr.ip().to_string(), i32::from(self.addr.port())),
-        }
-    }
-
     /// Creates a topic, or gives one more partitions or another configuration.
-    pub fn put_topic(
-        &self,
-        coordinator: &mut Coordinator,
-        name: &str,
-        partitions: i32,
-        configs: BTreeMap<String, String>,
-    ) -> Result<(), ResponseError> {
-        if !(1..=MAX_PARTITIONS).contains(&partitions) {
+    pub fn put_topic(&self, coordinator: &mut Coordinator, name: &str, partitions: i32, configs: Configs) -> Outcome {
+        let known = self.topic(name).ok();
+        let others = self.topics().into_iter().filter(|(other, _)| other != name);
+        let others: i32 = others.map(|(_, topic)| topic.meta.partitions).sum();
+        if !(1..=MAX_PARTITIONS - others).contains(&partitions) {
+            tracing::warn!(topic = name, partitions, "refused: the broker holds {MAX_PARTITIONS} partitions at most");
             return Err(ResponseError::InvalidPartitions);
         }
-        let known = self.topic(name).ok();
         let serial = known.as_ref().map_or(coordinator.meta().next_serial, |topic| topic.meta.serial);
         let meta = TopicMeta { serial, partitions, configs };
-        let open = known.map(|topic| topic.partitions.clone()).unwrap_or_default();
-        let topic = self.open_topic(name, meta.clone(), open, |_| 0).map_err(|error| {
+        let open = known.as_ref().map_or(&[][..], |topic| &topic.partitions);
+        let topic = self.open_topic(coordinator.meta(), name, meta.clone(), open).map_err(|error| {
             tracing::error!(topic = name, %error, "cannot open the topic");
             ResponseError::KafkaStorageError
         })?;
         coordinator.record(Entry::Topic { name: name.to_owned(), topic: meta })?;
-        let mut topics = self.topics.write().expect("no thread panics while it changes the topics");
-        topics.insert(name.to_owned(), Arc::new(topic));
+        self.topics.write().insert(name.to_owned(), Arc::new(topic));
         Ok(())
     }
 
-    pub fn delete_topic(&self, coordinator: &mut Coordinator, name: &str) -> Result<(), ResponseError> {
+    pub fn delete_topic(&self, coordinator: &mut Coordinator, name: &str) -> Outcome {
         let topic = self.topic(name)?;
         coordinator.record(Entry::TopicDeleted { name: name.to_owned() })?;
-        self.topics.write().expect("no thread panics while it changes the topics").remove(name);
+        self.topics.write().remove(name);
         topic.partitions.iter().for_each(|partition| partition.wake_all());
         let dir = self.topic_dir(name, topic.meta.serial);
         if let Err(error) = std::fs::remove_dir_all(&dir) {
@@ -168,8 +149,8 @@ impl Node {
         id: &str,
         partitions: &[TopicPartition],
         groups: &[String],
-    ) -> Result<(), ResponseError> {
-        let txn = coordinator.meta().txns.get(id).ok_or(ResponseError::InvalidProducerIdMapping)?;
+    ) -> Outcome {
+        let txn = coordinator.txn(id)?;
         let (producer_id, epoch) = (txn.producer_id, txn.epoch);
         if let Some(txn) = txn.with(partitions, groups, now())? {
             coordinator.record(Entry::Txn { id: id.to_owned(), txn })?;
@@ -181,74 +162,64 @@ impl Node {
     fn admit<'a>(&self, partitions: impl IntoIterator<Item = &'a TopicPartition>, producer_id: i64, epoch: i16) {
         for (topic, partition) in partitions {
             if let Ok((_, partition)) = self.partition(topic, *partition) {
-                partition.log().admit(producer_id, epoch, now());
+                partition.log().producers.admit(producer_id, epoch, now());
             }
         }
     }
 
     /// Carries out a decision: journals it, writes the markers, journals the end. Once it is journalled it stands: who asks while
     /// the markers cannot be written, for the disk is full, is to ask again, and the clock sees to the rest.
-    pub fn end_txn(&self, coordinator: &mut Coordinator, id: &str, decided: Txn) -> Result<(), ResponseError> {
+    pub fn end_txn(&self, coordinator: &mut Coordinator, id: &str, decided: Txn) -> Outcome {
         coordinator.record(Entry::Txn { id: id.to_owned(), txn: decided.clone() })?;
         self.finish_txn(coordinator, id, &decided, false).map_err(|_| ResponseError::ConcurrentTransactions)
     }
 
-    fn finish_txn(
-        &self,
-        coordinator: &mut Coordinator,
-        id: &str,
-        txn: &Txn,
-        only_open: bool,
-    ) -> Result<(), ResponseError> {
+    fn finish_txn(&self, coordinator: &mut Coordinator, id: &str, txn: &Txn, only_open: bool) -> Outcome {
         let State::Ending { commit } = txn.state else { return Ok(()) };
         for (name, number) in &txn.partitions {
             let Ok((topic, partition)) = self.partition(name, *number) else { continue };
-            if only_open && !partition.log().producers().is_open(txn.producer_id) {
+            if only_open && !partition.log().producers.is_open(txn.producer_id) {
                 continue;
             }
-            partition.end_transaction((txn.producer_id, txn.epoch), commit, &topic.settings, now())?;
+            partition
+                .change(|log| log.end_transaction((txn.producer_id, txn.epoch), commit, &topic.settings, now()))?;
         }
         coordinator.record(Entry::TxnEnded { id: id.to_owned(), commit })
     }
 
     /// Finishes decided transactions whose markers are not all written: after a crash, or after a full disk.
-    pub fn finish_decided(&self, coordinator: &mut Coordinator) -> Result<(), ResponseError> {
-        let ending = |txn: &Txn| matches!(txn.state, State::Ending { .. });
-        let decided = coordinator.meta().txns.iter().filter(|(_, txn)| ending(txn));
+    pub fn finish_decided(&self, coordinator: &mut Coordinator) {
+        let txns = coordinator.meta().txns.iter();
+        let decided = txns.filter(|(_, txn)| matches!(txn.state, State::Ending { .. }));
         let decided: Vec<(String, Txn)> = decided.map(|(id, txn)| (id.clone(), txn.clone())).collect();
-        decided.iter().try_for_each(|(id, txn)| self.finish_txn(coordinator, id, txn, true))
+        let finished = decided.iter().try_for_each(|(id, txn)| self.finish_txn(coordinator, id, txn, true));
+        self.held_back.lock().note("end transactions that are decided", &finished);
     }
 
-    fn resume_transactions(&self) -> Result<(), ResponseError> {
-        let mut coordinator = self.coordinator();
-        self.finish_decided(&mut coordinator)?;
-        for txn in coordinator.meta().txns.values().filter(|txn| txn.state == State::Ongoing) {
-            self.admit(&txn.partitions, txn.producer_id, txn.epoch);
+    /// Aborts transactions that are open for longer than they said.
+    pub fn abort_overdue(&self, coordinator: &mut Coordinator) {
+        let overdue = coordinator.meta().txns.iter().filter(|(_, txn)| txn.is_overdue(now()));
+        for (id, fenced) in overdue.map(|(id, txn)| (id.clone(), txn.fenced())).collect::<Vec<_>>() {
+            tracing::info!(transactional_id = id, "the transaction's time is up; aborted");
+            // What cannot be done now is done, or finished, at the next tick.
+            let _ = self.end_txn(coordinator, &id, fenced);
         }
-        Ok(())
     }
 
-    /// Forces to disk what was written since the last time.
+    /// Forces to disk what was written since the last time. What fails stays to be done, and keeps nothing else from it.
     pub fn sync(&self) -> std::io::Result<()> {
-        for topic in self.topics().values() {
-            for partition in &topic.partitions {
-                let files = partition.log().take_unsynced();
-                files.iter().try_for_each(|file| file.sync_data())?;
+        let mut result = Ok(());
+        for partition in self.topics().values().flat_map(|topic| &topic.partitions) {
+            let files = std::mem::take(&mut partition.log().unsynced);
+            for file in files {
+                if let Err(error) = file.sync_data() {
+                    partition.log().unsynced.push(file);
+                    result = Err(error);
+                }
             }
         }
         // Bound first, so that the lock is free while the disk works.
-        let journal = self.coordinator().journal().file();
-        journal.sync_data()
-    }
-}
-
-fn lock_directory(config: &BrokerConfig) -> Result<File, Error> {
-    let io = |source| Error::DataDir { path: config.data_dir.clone(), source };
-    std::fs::create_dir_all(config.data_dir.join("topics")).map_err(io)?;
-    let lock = File::create(config.data_dir.join("lock")).map_err(io)?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(Error::InUse { path: config.data_dir.clone() }),
-        Err(TryLockError::Error(error)) => Err(io(error)),
+        let journal = self.coordinator().journal.file();
+        journal.sync_data().and(result)
     }
 }

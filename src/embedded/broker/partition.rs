@@ -1,22 +1,14 @@
 //! A partition at run time: its log under a lock, and the fetches that wait for it to grow.
 
-use super::log::{Log, Placed, Refused};
-use super::settings::Settings;
-use kafka_protocol::error::ResponseError;
-use std::sync::{Arc, Mutex, MutexGuard};
+use super::log::Log;
+use parking_lot::{Mutex, MutexGuard};
+use std::sync::Arc;
 use tokio::sync::Notify;
 
 #[derive(Debug)]
 pub struct Partition {
     log: Mutex<Log>,
-    waiting: Mutex<Vec<Waiting>>,
-}
-
-#[derive(Debug)]
-struct Waiting {
-    wake: Arc<Notify>,
-    /// Woken only when the last stable offset moves.
-    committed_only: bool,
+    waiting: Mutex<Vec<Arc<Notify>>>,
 }
 
 impl Partition {
@@ -25,57 +17,25 @@ impl Partition {
     }
 
     pub fn log(&self) -> MutexGuard<'_, Log> {
-        self.log.lock().expect("no thread panics while it holds a log")
+        self.log.lock()
     }
 
-    pub fn append(&self, records: &[u8], settings: &Settings, now: i64) -> Result<Placed, Refused> {
-        self.change(|log| log.append(records, settings, now))
-    }
-
-    pub fn end_transaction(
-        &self,
-        producer: (i64, i16),
-        commit: bool,
-        settings: &Settings,
-        now: i64,
-    ) -> Result<(), ResponseError> {
-        self.change(|log| log.end_transaction(producer, commit, settings, now))
-    }
-
-    fn change<T>(&self, change: impl FnOnce(&mut Log) -> T) -> T {
-        let mut log = self.log();
-        let stable = log.stable_end();
-        let result = change(&mut log);
-        let stable_moved = log.stable_end() != stable;
-        drop(log);
-        self.wake(stable_moved);
+    /// For what may add records: readers that wait look again.
+    pub fn change<T>(&self, change: impl FnOnce(&mut Log) -> T) -> T {
+        let result = change(&mut self.log());
+        self.wake_all();
         result
     }
 
-    /// Wakes `wake` once, at the next change that its reader can see.
-    pub fn wait(&self, wake: &Arc<Notify>, committed_only: bool) {
-        let mut waiting = self.waiting();
+    /// Wakes `wake` once, at the next change.
+    pub fn wait(&self, wake: &Arc<Notify>) {
+        let mut waiting = self.waiting.lock();
         // Fetches that timed out have let go of theirs.
-        waiting.retain(|one| Arc::strong_count(&one.wake) > 1);
-        waiting.push(Waiting { wake: wake.clone(), committed_only });
+        waiting.retain(|one| Arc::strong_count(one) > 1 && !Arc::ptr_eq(one, wake));
+        waiting.push(wake.clone());
     }
 
-    fn wake(&self, stable_moved: bool) {
-        self.waiting().retain(|one| {
-            let sees = stable_moved || !one.committed_only;
-            if sees {
-                one.wake.notify_one();
-            }
-            !sees
-        });
-    }
-
-    /// Wakes every reader: the partition is going away.
     pub fn wake_all(&self) {
-        self.wake(true);
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, Vec<Waiting>> {
-        self.waiting.lock().expect("no thread panics while it holds the waiting readers")
+        self.waiting.lock().drain(..).for_each(|wake| wake.notify_one());
     }
 }

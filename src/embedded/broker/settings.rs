@@ -1,9 +1,12 @@
 //! Topic configuration: which keys there are, what they default to, and which values are legal.
 //!
-//! Pure. Keys marked `acts: false` are accepted and reported, so that tools which copy configurations between clusters
-//! work, but a single node has nothing to do with them.
+//! Pure. Keys of the second group are accepted and reported, so that tools which copy configurations between clusters work, but a
+//! single node has nothing to do with them.
 
 use std::collections::BTreeMap;
+
+/// A topic's configuration, as far as it was set.
+pub type Configs = BTreeMap<String, String>;
 
 /// What the log acts on, read from a topic's configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +22,7 @@ pub struct Settings {
     pub min_cleanable_ratio: f64,
     pub delete_retention_ms: i64,
     pub min_compaction_lag_ms: i64,
+    pub max_compaction_lag_ms: i64,
 }
 
 /// How a value is checked, and what `DescribeConfigs` calls its type.
@@ -47,6 +51,7 @@ const fn key(name: &'static str, default: &'static str, kind: Kind) -> Key {
 pub const KEYS: &[Key] = &[
     key("cleanup.policy", "delete", Kind::Policy),
     key("delete.retention.ms", "86400000", Kind::Whole(0)),
+    key("max.compaction.lag.ms", "9223372036854775807", Kind::Whole(1)),
     key("max.message.bytes", "1048588", Kind::Whole(0)),
     key("message.timestamp.type", "CreateTime", Kind::One(&["CreateTime", "LogAppendTime"])),
     key("min.cleanable.dirty.ratio", "0.5", Kind::Ratio),
@@ -63,7 +68,6 @@ pub const KEYS: &[Key] = &[
     key("follower.replication.throttled.replicas", "", Kind::Free),
     key("index.interval.bytes", "4096", Kind::Whole(0)),
     key("leader.replication.throttled.replicas", "", Kind::Free),
-    key("max.compaction.lag.ms", "9223372036854775807", Kind::Whole(1)),
     key("message.timestamp.after.max.ms", "9223372036854775807", Kind::Whole(0)),
     key("message.timestamp.before.max.ms", "9223372036854775807", Kind::Whole(0)),
     key("min.insync.replicas", "1", Kind::Whole(1)),
@@ -80,29 +84,34 @@ pub fn find(name: &str) -> Option<&'static Key> {
 impl Key {
     /// What is wrong with `value`, in words for the client.
     pub fn check(&self, value: &str) -> Result<(), String> {
-        let legal = match self.kind {
-            Kind::Whole(least) => value.parse::<i64>().is_ok_and(|value| value >= least),
-            Kind::Ratio => value.parse::<f64>().is_ok_and(|value| (0.0..=1.0).contains(&value)),
-            Kind::Switch => matches!(value, "true" | "false"),
-            Kind::One(legal) => legal.contains(&value),
-            Kind::Policy => value.split(',').all(|part| matches!(part.trim(), "delete" | "compact")),
-            Kind::Free => true,
+        let (legal, needed) = match self.kind {
+            Kind::Whole(least) => {
+                let legal = value.parse::<i64>().is_ok_and(|value| value >= least);
+                (legal, format!("a whole number of at least {least} is needed"))
+            }
+            Kind::Ratio => {
+                let legal = value.parse::<f64>().is_ok_and(|value| (0.0..=1.0).contains(&value));
+                (legal, "a number from 0 to 1 is needed".to_owned())
+            }
+            Kind::Switch => (matches!(value, "true" | "false"), "true or false is needed".to_owned()),
+            Kind::One(legal) => (legal.contains(&value), format!("this broker knows {}", legal.join(", "))),
+            Kind::Policy => {
+                let legal = value.split(',').all(|part| matches!(part.trim(), "delete" | "compact"));
+                (legal, "delete, compact or both are needed".to_owned())
+            }
+            Kind::Free => return Ok(()),
         };
-        if legal {
-            return Ok(());
-        }
-        Err(match self.kind {
-            Kind::Whole(least) => format!("{}={value}: a whole number of at least {least} is needed", self.name),
-            Kind::Ratio => format!("{}={value}: a number from 0 to 1 is needed", self.name),
-            Kind::Switch => format!("{}={value}: true or false is needed", self.name),
-            Kind::One(legal) => format!("{}={value}: this broker knows {}", self.name, legal.join(", ")),
-            _ => format!("{}={value}: delete, compact or both are needed", self.name),
-        })
+        if legal { Ok(()) } else { Err(format!("{}={value}: {needed}", self.name)) }
     }
 }
 
+/// Every key with the value it has.
+pub fn effective(configs: &Configs) -> impl Iterator<Item = (&'static Key, &str)> {
+    KEYS.iter().map(|key| (key, configs.get(key.name).map_or(key.default, String::as_str)))
+}
+
 /// Checks a topic's whole configuration.
-pub fn check(configs: &BTreeMap<String, String>) -> Result<(), String> {
+pub fn check(configs: &Configs) -> Result<(), String> {
     configs.iter().try_for_each(|(name, value)| match find(name) {
         Some(key) => key.check(value),
         None => Err(format!("unknown topic configuration {name}")),
@@ -111,12 +120,10 @@ pub fn check(configs: &BTreeMap<String, String>) -> Result<(), String> {
 
 impl Settings {
     /// Reads a configuration that [`check`] has passed.
-    pub fn from_configs(configs: &BTreeMap<String, String>) -> Settings {
-        let text = |name: &str| {
-            let set = configs.get(name).map(String::as_str);
-            set.or(find(name).map(|key| key.default)).unwrap_or_default()
-        };
-        let whole = |name: &str| text(name).parse::<i64>().unwrap_or(i64::MAX);
+    pub fn from_configs(configs: &Configs) -> Settings {
+        let values: BTreeMap<&str, &str> = effective(configs).map(|(key, value)| (key.name, value)).collect();
+        let text = |name| values.get(name).copied().unwrap_or_default();
+        let whole = |name| text(name).parse::<i64>().unwrap_or(i64::MAX);
         Settings {
             compacted: text("cleanup.policy").contains("compact"),
             deleted: text("cleanup.policy").contains("delete"),
@@ -129,19 +136,20 @@ impl Settings {
             min_cleanable_ratio: text("min.cleanable.dirty.ratio").parse().unwrap_or(0.5),
             delete_retention_ms: whole("delete.retention.ms"),
             min_compaction_lag_ms: whole("min.compaction.lag.ms"),
+            max_compaction_lag_ms: whole("max.compaction.lag.ms"),
         }
-    }
-}
-
-impl Default for Settings {
-    fn default() -> Settings {
-        Settings::from_configs(&BTreeMap::new())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Default for Settings {
+        fn default() -> Settings {
+            Settings::from_configs(&BTreeMap::new())
+        }
+    }
 
     #[test]
     fn every_default_is_legal() {

@@ -3,8 +3,8 @@
 //! ```text
 //!   HTTP ──> decide(state, request) ──> event ──> journal (synced) ──> evolve(state, event) ──> answer
 //! ```
-//! Decisions are pure (`decide`, `query`, `state`), the disk is `journal`, HTTP is `http`. One thread serves all requests
-//! one after the other: nothing to interleave, and a registry is asked seldom.
+//! Decisions are pure (`decide`, `query`, `state`), the disk is `embedded/journal.rs`, HTTP is `http`. A lock lets one request through
+//! at a time: nothing to interleave, and a registry is asked seldom.
 //!
 //! It knows Avro only. References, rule sets, metadata, contexts, guids and the IMPORT mode are refused in words, not
 //! ignored; `normalize` has no effect beyond the normal form of `normal`. There is no authentication: it binds to the
@@ -12,24 +12,22 @@
 
 mod decide;
 mod http;
-mod journal;
 mod normal;
 mod query;
 mod refusal;
 mod state;
 
 use self::decide::Decision;
-use self::journal::Journal;
 use self::refusal::Refusal;
-use self::state::{Inapplicable, State};
+use self::state::{Event, Inapplicable, State};
+use crate::embedded::journal::{self, Journal};
+use crate::embedded::server::{self, Server, Stopped};
 use serde_json::Value;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
 
 #[derive(Debug, Clone)]
 pub struct RegistryConfig {
@@ -58,10 +56,11 @@ pub enum Error {
 /// A running registry. Dropping it stops it.
 #[derive(Debug)]
 pub struct Registry {
-    address: SocketAddr,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    server: Server,
 }
+
+/// The format's version is in the name: another format is another file.
+const JOURNAL: &str = "registry.v1.journal";
 
 /// Requests in flight get this long at the end. What they changed is on disk either way.
 const GRACE: Duration = Duration::from_secs(2);
@@ -74,23 +73,15 @@ impl Registry {
         }
         let core = Core::open(&config)?;
         let refuse = |source| Error::Listen { address: config.listen, source };
-        let listener = std::net::TcpListener::bind(config.listen).map_err(refuse)?;
-        listener.set_nonblocking(true).map_err(refuse)?;
-        let address = listener.local_addr().map_err(refuse)?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(refuse)?;
-        let listener = {
-            let _inside = runtime.enter();
-            TcpListener::from_std(listener).map_err(refuse)?
-        };
-        let (stop, stopped) = oneshot::channel();
-        let serve = move || runtime.block_on(serve(listener, core, stopped));
-        let thread = std::thread::Builder::new().name("registry".to_owned()).spawn(serve).map_err(refuse)?;
-        tracing::info!(%address, data_dir = %config.data_dir.display(), "the embedded schema registry listens");
-        Ok(Registry { address, stop: Some(stop), thread: Some(thread) })
+        let listener = server::bind(config.listen).map_err(refuse)?;
+        let server = Server::start("registry", listener, |listener, stopped| serve(listener, core, stopped));
+        let server = server.map_err(refuse)?;
+        tracing::info!(address = %server.address, data_dir = %config.data_dir.display(), "the embedded schema registry listens");
+        Ok(Registry { server })
     }
 
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.server.address)
     }
 
     pub fn stop(self) {
@@ -98,25 +89,13 @@ impl Registry {
     }
 }
 
-impl Drop for Registry {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the registry's thread had panicked");
-        }
-    }
-}
-
-async fn serve(listener: TcpListener, core: Core, stopped: oneshot::Receiver<()>) {
-    let (ask, asked) = oneshot::channel::<()>();
-    let server = axum::serve(listener, http::router(core)).with_graceful_shutdown(async {
-        let _ = stopped.await; // an error is the sender's drop: also a stop
-        drop(ask);
+async fn serve(listener: TcpListener, core: Core, mut stopped: Stopped) {
+    let mut asked = stopped.clone();
+    let server = axum::serve(listener, http::router(core)).with_graceful_shutdown(async move {
+        let _ = asked.wait_for(|stop| *stop).await; // an error is the sender's drop: also a stop
     });
     let give_up = async {
-        let _ = asked.await;
+        let _ = stopped.wait_for(|stop| *stop).await;
         tokio::time::sleep(GRACE).await;
     };
     tokio::select! {
@@ -136,7 +115,8 @@ struct Core {
 
 impl Core {
     fn open(config: &RegistryConfig) -> Result<Core, Error> {
-        let (journal, events) = Journal::open(&config.data_dir)?;
+        // A `_schemas` topic would tie the registry's start to the broker's and buy nothing on one machine.
+        let (journal, events) = Journal::open::<Event>(&config.data_dir, JOURNAL, true)?;
         let mut state = State::default();
         for (index, event) in events.iter().enumerate() {
             state.evolve(event).map_err(|source| Error::Replay { line: index + 1, source })?;

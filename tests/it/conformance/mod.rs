@@ -4,6 +4,7 @@
 //! is tried beside it (`src/embedded/broker/log/recovery.rs`).
 
 mod admin;
+mod cleaning;
 mod client;
 mod full_disk;
 mod groups;
@@ -83,6 +84,5 @@ conformance! {
         an_unsupported_version_closes_the_connection
         a_retried_batch_is_recognised
         a_transaction_needs_its_partitions_added
-        configurations_change_one_by_one
-        the_epoch_ends_at_the_end;
+        configurations_change_one_by_one;
 }

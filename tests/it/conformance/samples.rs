@@ -10,13 +10,10 @@ use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, D
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
-use kafka_protocol::messages::leave_group_request::MemberIdentity;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
-use kafka_protocol::messages::offset_delete_request::{OffsetDeleteRequestPartition, OffsetDeleteRequestTopic};
 use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic;
-use kafka_protocol::messages::offset_for_leader_epoch_request::{OffsetForLeaderPartition, OffsetForLeaderTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_protocol::messages::txn_offset_commit_request::{
@@ -69,8 +66,6 @@ fn records(topic: &TopicName) -> Vec<Sample> {
     // In the middle of the records' times, so that a batch is looked into.
     let listed = ListOffsetsPartition::default().with_timestamp(1).with_current_leader_epoch(-1);
     let listed = ListOffsetsTopic::default().with_name(name()).with_partitions(vec![listed]);
-    let epoch = OffsetForLeaderPartition::default().with_current_leader_epoch(-1);
-    let epoch = OffsetForLeaderTopic::default().with_topic(name()).with_partitions(vec![epoch]);
     let deleted = DeleteRecordsTopic::default().with_name(name());
     let deleted = deleted.with_partitions(vec![DeleteRecordsPartition::default().with_offset(0)]);
     vec![
@@ -83,7 +78,6 @@ fn records(topic: &TopicName) -> Vec<Sample> {
             request.with_topics(vec![fetched.clone()])
         }),
         sample(move |_| ListOffsetsRequest::default().with_topics(vec![listed.clone()])),
-        sample(move |_| OffsetForLeaderEpochRequest::default().with_topics(vec![epoch.clone()])),
         sample(move |_| DeleteRecordsRequest::default().with_topics(vec![deleted.clone()])),
     ]
 }
@@ -95,8 +89,6 @@ fn groups(topic: &TopicName) -> Vec<Sample> {
     let committed = OffsetCommitRequestTopic::default().with_name(name.clone());
     let committed = committed.with_partitions(vec![OffsetCommitRequestPartition::default().with_committed_offset(1)]);
     let fetched = OffsetFetchRequestTopic::default().with_name(name.clone()).with_partition_indexes(vec![0, 1]);
-    let forgotten = OffsetDeleteRequestTopic::default().with_name(name);
-    let forgotten = forgotten.with_partitions(vec![OffsetDeleteRequestPartition::default()]);
     let protocol = JoinGroupRequestProtocol::default().with_name(text("range")).with_metadata(vec![0; 10].into());
     let assigned = SyncGroupRequestAssignment::default().with_member_id(text("m")).with_assignment(vec![0; 6].into());
     vec![
@@ -107,14 +99,7 @@ fn groups(topic: &TopicName) -> Vec<Sample> {
         sample(move |version| {
             OffsetFetchRequest::default().with_group_id(group(version)).with_topics(Some(vec![fetched.clone()]))
         }),
-        sample(move |version| {
-            let request = FindCoordinatorRequest::default();
-            if version < 4 {
-                request.with_key(text("g"))
-            } else {
-                request.with_coordinator_keys(vec![text("g"), text("h")])
-            }
-        }),
+        sample(|_| FindCoordinatorRequest::default().with_key(text("g"))),
         sample(move |version| {
             let request = JoinGroupRequest::default().with_group_id(GroupId(text(&format!("join{version}"))));
             let request = request.with_session_timeout_ms(6_000).with_protocol_type(text("consumer"));
@@ -126,15 +111,10 @@ fn groups(topic: &TopicName) -> Vec<Sample> {
             request.with_assignments(vec![assigned.clone()])
         }),
         sample(move |version| HeartbeatRequest::default().with_group_id(group(version)).with_member_id(text("m"))),
-        sample(move |version| {
-            let request = LeaveGroupRequest::default().with_group_id(group(version));
-            let member = MemberIdentity::default().with_member_id(text("m"));
-            if version < 3 { request.with_member_id(text("m")) } else { request.with_members(vec![member]) }
-        }),
+        sample(move |version| LeaveGroupRequest::default().with_group_id(group(version)).with_member_id(text("m"))),
         sample(move |version| DescribeGroupsRequest::default().with_groups(vec![group(version)])),
         sample(|_| ListGroupsRequest::default()),
         sample(move |version| DeleteGroupsRequest::default().with_groups_names(vec![group(version)])),
-        sample(move |_| OffsetDeleteRequest::default().with_group_id(group(2)).with_topics(vec![forgotten.clone()])),
     ]
 }
 
@@ -181,7 +161,6 @@ fn admin(topic: &TopicName) -> Vec<Sample> {
     vec![
         sample(|_| ApiVersionsRequest::default()),
         sample(move |_| MetadataRequest::default().with_topics(Some(vec![asked.clone()]))),
-        sample(|_| DescribeClusterRequest::default()),
         sample(move |version| {
             let topic = created(version).with_num_partitions(1).with_replication_factor(1);
             CreateTopicsRequest::default().with_timeout_ms(1_000).with_topics(vec![topic])

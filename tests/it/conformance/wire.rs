@@ -6,7 +6,6 @@ use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
 use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
-use kafka_protocol::messages::offset_for_leader_epoch_request::{OffsetForLeaderPartition, OffsetForLeaderTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
@@ -220,16 +219,6 @@ pub fn configurations_change_one_by_one(cluster: &Cluster) {
     };
     until("the changes are told", || value("segment.ms") == "5000");
     assert_eq!((value("cleanup.policy"), value("retention.ms")), ("compact".into(), "604800000".into()));
-}
-
-pub fn the_epoch_ends_at_the_end(cluster: &Cluster) {
-    let topic = cluster.topic(1, &[]);
-    cluster.send_all(&topic, 0, &["a", "b"]);
-    let asked = OffsetForLeaderPartition::default().with_current_leader_epoch(-1).with_leader_epoch(0);
-    let topics = OffsetForLeaderTopic::default().with_topic(TopicName(text(&topic))).with_partitions(vec![asked]);
-    let request = OffsetForLeaderEpochRequest::default().with_replica_id(BrokerId(-1)).with_topics(vec![topics]);
-    let told = &Wire::connect(cluster).call(4, &request).topics[0].partitions[0].clone();
-    assert_eq!((told.error_code, told.leader_epoch, told.end_offset), (0, 0, 2));
 }
 
 /// A member that joins and is never heard of again, as one whose process was killed.

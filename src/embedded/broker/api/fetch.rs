@@ -1,14 +1,10 @@
 //! Fetch: what is there at once, else wait until something is, or until the client's patience ends.
 
-use crate::embedded::broker::log::segment::Slice;
-use crate::embedded::broker::node::Node;
+use super::*;
+use crate::embedded::broker::log::producers::Aborted;
 use crate::embedded::broker::partition::Partition;
-use bytes::Bytes;
-use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::fetch_request::FetchPartition;
 use kafka_protocol::messages::fetch_response::{AbortedTransaction, FetchableTopicResponse, PartitionData};
-use kafka_protocol::messages::{FetchRequest, FetchResponse, ProducerId};
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
@@ -17,37 +13,31 @@ use tokio::time::{Instant, timeout_at};
 const MAX_BYTES: usize = 55 << 20;
 const READ_COMMITTED: i8 = 1;
 
-pub async fn fetch(node: &Arc<Node>, request: &FetchRequest) -> FetchResponse {
+pub async fn fetch(call: Arc<Call>, request: FetchRequest) -> FetchResponse {
     if request.session_id != 0 {
         // No session is ever given out, so the client falls back to full fetches.
         return FetchResponse::default().with_error_code(ResponseError::FetchSessionIdNotFound.code());
     }
     let deadline = Instant::now() + Duration::from_millis(request.max_wait_ms.max(0) as u64);
-    let committed = request.isolation_level == READ_COMMITTED;
+    let enough = |round: &Round| round.failed || round.bytes >= request.min_bytes.max(0) as usize;
     let wake = Arc::new(Notify::new());
-    let mut armed = false;
-    loop {
-        let round = read_all(node, request);
-        let enough = round.bytes >= request.min_bytes.max(0) as usize || round.failed;
-        if enough || Instant::now() >= deadline {
-            return FetchResponse::default().with_responses(round.topics);
-        }
-        if armed && timeout_at(deadline, wake.notified()).await.is_err() {
-            armed = false;
-            continue;
-        }
+    let mut round = read_all(&call.node, &request);
+    while !enough(&round) {
         // Armed before the next look, so that nothing appended in between is missed.
-        armed = true;
-        for_each_partition(node, request, |partition| partition.wait(&wake, committed));
+        wait_for_all(&call.node, &request, &wake);
+        round = read_all(&call.node, &request);
+        if !enough(&round) && timeout_at(deadline, wake.notified()).await.is_err() {
+            break;
+        }
     }
+    FetchResponse::default().with_responses(round.topics)
 }
 
-fn for_each_partition(node: &Node, request: &FetchRequest, mut act: impl FnMut(&Partition)) {
-    for topic in &request.topics {
-        for asked in &topic.partitions {
-            if let Ok((_, partition)) = node.partition(&topic.topic, asked.partition) {
-                act(&partition);
-            }
+fn wait_for_all(node: &Node, request: &FetchRequest, wake: &Arc<Notify>) {
+    let asked = request.topics.iter().flat_map(|topic| topic.partitions.iter().map(|one| (&topic.topic, one)));
+    for (topic, asked) in asked {
+        if let Ok((_, partition)) = node.partition(topic, asked.partition) {
+            partition.wait(wake);
         }
     }
 }
@@ -85,24 +75,26 @@ fn read_all(node: &Node, request: &FetchRequest) -> Round {
 }
 
 /// `max`: how many bytes the response still has room for, `None` if it is full.
-fn read(
-    partition: &Partition,
-    asked: &FetchPartition,
-    committed: bool,
-    max: Option<usize>,
-) -> Result<PartitionData, ResponseError> {
+fn read(partition: &Partition, asked: &FetchPartition, committed: bool, max: Option<usize>) -> Outcome<PartitionData> {
     if asked.current_leader_epoch > 0 {
         return Err(ResponseError::UnknownLeaderEpoch);
     }
-    let (slice, answer, to) = {
+    // The file and the list of aborted transactions must be of one moment: compaction changes both.
+    let (slice, answer, to, aborted) = {
         let log = partition.log();
-        let slice: Slice = log.locate(asked.fetch_offset).ok_or(ResponseError::OffsetOutOfRange)?;
+        let slice = log.locate(asked.fetch_offset).ok_or(ResponseError::OffsetOutOfRange)?;
         let answer = PartitionData::default()
             .with_partition_index(asked.partition)
             .with_high_watermark(log.end())
             .with_last_stable_offset(log.stable_end())
             .with_log_start_offset(log.start());
-        (slice, answer, if committed { log.stable_end() } else { log.end() })
+        let to = if committed { log.stable_end() } else { log.end() };
+        let listed = |aborted: &Aborted| {
+            let answer = AbortedTransaction::default().with_producer_id(ProducerId(aborted.producer_id));
+            answer.with_first_offset(aborted.first)
+        };
+        let aborted = committed.then(|| log.producers.aborted_between(asked.fetch_offset, to).map(listed).collect());
+        (slice, answer, to, aborted)
     };
     let records = match max {
         Some(max) if asked.fetch_offset < to => slice
@@ -110,20 +102,7 @@ fn read(
             .map_err(|_| ResponseError::KafkaStorageError)?,
         _ => Bytes::new(),
     };
-    let aborted = if committed { Some(aborted(partition, asked.fetch_offset, &records)) } else { None };
     Ok(answer.with_records(Some(records)).with_aborted_transactions(aborted))
-}
-
-fn aborted(partition: &Partition, from: i64, records: &Bytes) -> Vec<AbortedTransaction> {
-    if records.is_empty() {
-        return Vec::new();
-    }
-    let log = partition.log();
-    let aborted = log.producers().aborted_between(from, log.stable_end());
-    let listed = aborted.map(|aborted| {
-        AbortedTransaction::default().with_producer_id(ProducerId(aborted.producer_id)).with_first_offset(aborted.first)
-    });
-    listed.collect()
 }
 
 fn failed(partition: i32, error: ResponseError) -> PartitionData {

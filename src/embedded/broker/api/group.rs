@@ -1,58 +1,19 @@
 //! Membership of consumer groups on the wire; the decisions are in `group/`.
 
-use super::{Peer, code, text};
-use crate::embedded::broker::coordinator::Coordinator;
+use super::*;
 use crate::embedded::broker::group::{Answer, Caller, Join, Waiter};
-use crate::embedded::broker::node::{Node, now};
-use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::join_group_response::JoinGroupResponseMember;
-use kafka_protocol::messages::leave_group_request::MemberIdentity;
-use kafka_protocol::messages::leave_group_response::MemberResponse;
-use kafka_protocol::messages::{
-    HeartbeatRequest, HeartbeatResponse, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse,
-    RequestHeader, SyncGroupRequest, SyncGroupResponse,
-};
-use kafka_protocol::protocol::StrBytes;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::oneshot;
 
-fn owned(text: &Option<StrBytes>) -> Option<String> {
-    text.as_ref().map(|text| text.to_string())
-}
-
-pub async fn join(node: &Node, peer: &Peer, header: &RequestHeader, request: JoinGroupRequest) -> JoinGroupResponse {
-    let version = header.request_api_version;
+pub async fn join(call: Arc<Call>, request: JoinGroupRequest) -> JoinGroupResponse {
+    let (version, response) = (call.version, JoinGroupResponse::default());
     if request.group_id.is_empty() {
-        return JoinGroupResponse::default().with_error_code(ResponseError::InvalidGroupId.code());
+        return response.with_error_code(ResponseError::InvalidGroupId.code());
     }
-    let client_id = owned(&header.client_id).unwrap_or_default();
-    let session_ms = i64::from(request.session_timeout_ms);
-    let (receiver, protocol_type) = {
-        let mut coordinator = node.coordinator();
-        let (waiter, receiver) = coordinator.wait();
-        let join = Join {
-            member_id: request.member_id.to_string(),
-            fresh_id: fresh_member_id(owned(&request.group_instance_id).as_deref().unwrap_or(&client_id), waiter),
-            instance: owned(&request.group_instance_id),
-            id_first: version >= 4,
-            client_id,
-            client_host: format!("/{}", peer.host),
-            session_ms,
-            rebalance_ms: if version >= 1 { i64::from(request.rebalance_timeout_ms) } else { session_ms },
-            protocol_type: request.protocol_type.to_string(),
-            protocols: request
-                .protocols
-                .into_iter()
-                .map(|protocol| (protocol.name.to_string(), protocol.metadata))
-                .collect(),
-        };
-        let group = coordinator.groups.entry(request.group_id.to_string()).or_default();
-        let answers = group.join(join, waiter, now());
-        coordinator.answer(answers);
-        (receiver, request.protocol_type)
-    };
-    let response = JoinGroupResponse::default();
-    match outcome(receiver).await {
+    let protocol_type = request.protocol_type.clone();
+    let answer = begin_join(&call, request);
+    match outcome(answer).await {
         Answer::Joined { generation, protocol, leader, member_id, members } => {
             let members = members.into_iter().map(|member| {
                 let told = JoinGroupResponseMember::default().with_member_id(text(member.member_id));
@@ -76,6 +37,30 @@ pub async fn join(node: &Node, peer: &Peer, header: &RequestHeader, request: Joi
     }
 }
 
+fn begin_join(call: &Call, request: JoinGroupRequest) -> oneshot::Receiver<Answer> {
+    let mut coordinator = call.node.coordinator();
+    let (waiter, receiver) = coordinator.wait();
+    let session_ms = i64::from(request.session_timeout_ms);
+    let instance = request.group_instance_id.map(|instance| instance.to_string());
+    let protocols = request.protocols.into_iter().map(|protocol| (protocol.name.to_string(), protocol.metadata));
+    let join = Join {
+        member_id: request.member_id.to_string(),
+        fresh_id: fresh_member_id(instance.as_ref().unwrap_or(&call.client_id), waiter),
+        instance,
+        id_first: call.version >= 4,
+        client_id: call.client_id.clone(),
+        client_host: format!("/{}", call.peer),
+        session_ms,
+        rebalance_ms: if call.version >= 1 { i64::from(request.rebalance_timeout_ms) } else { session_ms },
+        protocol_type: request.protocol_type.to_string(),
+        protocols: protocols.collect(),
+    };
+    let group = coordinator.groups.entry(request.group_id.to_string()).or_default();
+    let answers = group.join(join, waiter, now());
+    coordinator.answer(answers);
+    receiver
+}
+
 /// Unique across restarts: a member of an earlier run must never be taken for a new one.
 fn fresh_member_id(client_id: &str, waiter: Waiter) -> String {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -88,38 +73,15 @@ async fn outcome(receiver: oneshot::Receiver<Answer>) -> Answer {
     receiver.await.unwrap_or(gone)
 }
 
-pub async fn sync(node: &Node, request: SyncGroupRequest) -> SyncGroupResponse {
-    let receiver = {
-        let mut coordinator = node.coordinator();
-        let (waiter, receiver) = coordinator.wait();
-        let caller = Caller {
-            member_id: &request.member_id,
-            instance: request.group_instance_id.as_deref(),
-            generation: request.generation_id,
-        };
-        let protocol = (request.protocol_type.as_deref(), request.protocol_name.as_deref());
-        let assignments = request.assignments.into_iter();
-        let assignments = assignments.map(|given| (given.member_id.to_string(), given.assignment)).collect();
-        let answers = match coordinator.groups.get_mut(request.group_id.as_str()) {
-            Some(group) => group.sync(caller, protocol, assignments, waiter, now()),
-            None => {
-                let error = ResponseError::UnknownMemberId;
-                vec![(waiter, Answer::Refused { error, member_id: String::new() })]
-            }
-        };
-        coordinator.answer(answers);
-        receiver
-    };
-    let response = SyncGroupResponse::default();
-    match outcome(receiver).await {
+pub async fn sync(call: Arc<Call>, request: SyncGroupRequest) -> SyncGroupResponse {
+    let (answer, response) = (begin_sync(&call, &request), SyncGroupResponse::default());
+    match outcome(answer).await {
         Answer::Synced { protocol_type, protocol, assignment } => {
             let response = response.with_assignment(assignment);
             // Told only to those who asked with them (version 5).
             match request.protocol_type {
-                Some(_) => {
-                    response.with_protocol_type(Some(text(protocol_type))).with_protocol_name(Some(text(protocol)))
-                }
                 None => response,
+                _ => response.with_protocol_type(Some(text(protocol_type))).with_protocol_name(Some(text(protocol))),
             }
         }
         Answer::Refused { error, .. } => response.with_error_code(error.code()),
@@ -127,43 +89,38 @@ pub async fn sync(node: &Node, request: SyncGroupRequest) -> SyncGroupResponse {
     }
 }
 
-pub fn heartbeat(node: &Node, request: HeartbeatRequest) -> HeartbeatResponse {
-    let caller = Caller {
-        member_id: &request.member_id,
-        instance: request.group_instance_id.as_deref(),
-        generation: request.generation_id,
+fn begin_sync(call: &Call, request: &SyncGroupRequest) -> oneshot::Receiver<Answer> {
+    let mut coordinator = call.node.coordinator();
+    let (waiter, receiver) = coordinator.wait();
+    let caller = Caller::new(&request.member_id, &request.group_instance_id, request.generation_id);
+    let protocol = (request.protocol_type.as_deref(), request.protocol_name.as_deref());
+    let assignments = request.assignments.iter();
+    let assignments = assignments.map(|given| (given.member_id.to_string(), given.assignment.clone())).collect();
+    let answers = match coordinator.groups.get_mut(request.group_id.as_str()) {
+        Some(group) => group.sync(caller, protocol, assignments, waiter, now()),
+        None => {
+            let error = ResponseError::UnknownMemberId;
+            vec![(waiter, Answer::Refused { error, member_id: String::new() })]
+        }
     };
-    let mut coordinator = node.coordinator();
+    coordinator.answer(answers);
+    receiver
+}
+
+pub fn heartbeat(call: &Call, request: HeartbeatRequest) -> HeartbeatResponse {
+    let caller = Caller::new(&request.member_id, &request.group_instance_id, request.generation_id);
+    let mut coordinator = call.node.coordinator();
     let group = coordinator.groups.get_mut(request.group_id.as_str());
     let alive = group.ok_or(ResponseError::UnknownMemberId).and_then(|group| group.heartbeat(caller, now()));
     HeartbeatResponse::default().with_error_code(code(&alive))
 }
 
-pub fn leave(node: &Node, request: LeaveGroupRequest, version: i16) -> LeaveGroupResponse {
-    let mut coordinator = node.coordinator();
-    if version < 3 {
-        let left = leave_one(&mut coordinator, &request.group_id, &request.member_id, None);
-        return LeaveGroupResponse::default().with_error_code(code(&left));
-    }
-    let members = request.members.into_iter().map(|member: MemberIdentity| {
-        let instance = member.group_instance_id.as_deref();
-        let left = leave_one(&mut coordinator, &request.group_id, &member.member_id, instance);
-        MemberResponse::default()
-            .with_member_id(member.member_id.clone())
-            .with_group_instance_id(member.group_instance_id.clone())
-            .with_error_code(code(&left))
-    });
-    LeaveGroupResponse::default().with_members(members.collect())
-}
-
-fn leave_one(
-    coordinator: &mut Coordinator,
-    group: &str,
-    member_id: &str,
-    instance: Option<&str>,
-) -> Result<(), ResponseError> {
-    let group = coordinator.groups.get_mut(group).ok_or(ResponseError::UnknownMemberId)?;
-    let (left, answers) = group.leave(member_id, instance, now());
+pub fn leave(call: &Call, request: LeaveGroupRequest) -> LeaveGroupResponse {
+    let mut coordinator = call.node.coordinator();
+    let (left, answers) = match coordinator.groups.get_mut(request.group_id.as_str()) {
+        Some(group) => group.leave(&request.member_id, now()),
+        None => (Err(ResponseError::UnknownMemberId), Vec::new()),
+    };
     coordinator.answer(answers);
-    left
+    LeaveGroupResponse::default().with_error_code(code(&left))
 }

@@ -3,7 +3,6 @@
 //! The versions stop below topic ids (KIP-516 in requests) and below transaction protocol 2. Encoding happens outside
 //! every lock: the codec refuses a response that sets a field its version lacks, and that must not hurt anybody else.
 
-mod admin;
 mod configs;
 mod decode;
 mod fetch;
@@ -16,53 +15,58 @@ mod produce;
 mod topics;
 mod transactions;
 
-use super::node::Node;
+// What every family speaks of; each takes it from here.
+use super::Outcome;
+use super::coordinator::Coordinator;
+use super::meta::{Committed, Entry, GroupOffsets, TopicPartition};
+use super::node::{NODE_ID, Node, Topic, now};
+use super::settings::{self, Configs};
 use bytes::{BufMut, Bytes, BytesMut};
 use decode::Body;
 use kafka_protocol::error::ResponseError;
-use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, ProduceRequest, RequestHeader, ResponseHeader};
+use kafka_protocol::messages::*;
 use kafka_protocol::protocol::{Encodable, HeaderVersion, Request, StrBytes};
+use std::pin::Pin;
 use std::sync::Arc;
 
-/// Every API that is served, with its lowest and highest version.
-const VERSIONS: &[(ApiKey, i16, i16)] = &[
-    // Advertised from 0 because librdkafka before 2.11 insists (KAFKA-18659); versions before 3 are refused.
-    (ApiKey::Produce, 0, 9),
-    (ApiKey::Fetch, 4, 11),
-    (ApiKey::ListOffsets, 1, 7),
-    (ApiKey::Metadata, 0, 9),
-    (ApiKey::OffsetCommit, 2, 8),
-    (ApiKey::OffsetFetch, 1, 7),
-    (ApiKey::FindCoordinator, 0, 4),
-    (ApiKey::JoinGroup, 0, 7),
-    (ApiKey::Heartbeat, 0, 4),
-    (ApiKey::LeaveGroup, 0, 5),
-    (ApiKey::SyncGroup, 0, 5),
-    (ApiKey::DescribeGroups, 0, 5),
-    (ApiKey::ListGroups, 0, 4),
-    (ApiKey::ApiVersions, 0, 4),
-    (ApiKey::CreateTopics, 2, 6),
-    (ApiKey::DeleteTopics, 1, 5),
-    (ApiKey::DeleteRecords, 0, 2),
-    (ApiKey::InitProducerId, 0, 4),
-    (ApiKey::OffsetForLeaderEpoch, 2, 4),
-    (ApiKey::AddPartitionsToTxn, 0, 3),
-    (ApiKey::AddOffsetsToTxn, 0, 3),
-    (ApiKey::EndTxn, 0, 3),
-    (ApiKey::TxnOffsetCommit, 0, 3),
-    (ApiKey::DescribeConfigs, 1, 4),
-    (ApiKey::AlterConfigs, 0, 2),
-    (ApiKey::IncrementalAlterConfigs, 0, 1),
-    (ApiKey::CreatePartitions, 0, 3),
-    (ApiKey::DeleteGroups, 0, 2),
-    (ApiKey::OffsetDelete, 0, 0),
-    (ApiKey::DescribeCluster, 0, 1),
-];
+/// The answer to come; `None` for a request that wants none (produce with `acks=0`).
+type Reply = Pin<Box<dyn Future<Output = Result<Option<Bytes>, Refused>> + Send>>;
 
-/// The other end of a connection.
-pub struct Peer {
-    pub host: String,
-}
+/// An API that is served, with its lowest and highest version.
+struct Api(ApiKey, i16, i16, fn(Call, Body) -> Reply);
+
+const APIS: &[Api] = &[
+    // Advertised from 0 because librdkafka before 2.11 insists (KAFKA-18659); versions before 3 are refused.
+    Api(ApiKey::Produce, 0, 9, produce::produce),
+    Api(ApiKey::Fetch, 4, 11, |call, body| later(call, body, fetch::fetch)),
+    Api(ApiKey::ListOffsets, 1, 6, |call, body| at_once(call, body, positions::list_offsets)),
+    Api(ApiKey::Metadata, 0, 9, |call, body| at_once(call, body, metadata::metadata)),
+    Api(ApiKey::OffsetCommit, 2, 8, |call, body| at_once(call, body, offsets::commit)),
+    Api(ApiKey::OffsetFetch, 1, 7, |call, body| at_once(call, body, offsets::fetch)),
+    Api(ApiKey::FindCoordinator, 0, 3, |call, body| at_once(call, body, metadata::find_coordinator)),
+    Api(ApiKey::JoinGroup, 0, 7, |call, body| later(call, body, group::join)),
+    Api(ApiKey::Heartbeat, 0, 4, |call, body| at_once(call, body, group::heartbeat)),
+    Api(ApiKey::LeaveGroup, 0, 2, |call, body| at_once(call, body, group::leave)),
+    Api(ApiKey::SyncGroup, 0, 5, |call, body| later(call, body, group::sync)),
+    Api(ApiKey::DescribeGroups, 0, 5, |call, body| at_once(call, body, group_admin::describe)),
+    Api(ApiKey::ListGroups, 0, 4, |call, body| at_once(call, body, group_admin::list)),
+    Api(ApiKey::ApiVersions, 0, 4, |call, body| {
+        at_once(call, body, |_, _: ApiVersionsRequest| metadata::api_versions())
+    }),
+    Api(ApiKey::CreateTopics, 2, 6, |call, body| at_once(call, body, topics::create)),
+    Api(ApiKey::DeleteTopics, 1, 5, |call, body| at_once(call, body, topics::delete)),
+    Api(ApiKey::DeleteRecords, 0, 2, |call, body| at_once(call, body, positions::delete_records)),
+    Api(ApiKey::InitProducerId, 0, 4, |call, body| at_once(call, body, transactions::init)),
+    Api(ApiKey::AddPartitionsToTxn, 0, 3, |call, body| at_once(call, body, transactions::add_partitions)),
+    Api(ApiKey::AddOffsetsToTxn, 0, 3, |call, body| at_once(call, body, transactions::add_offsets)),
+    Api(ApiKey::EndTxn, 0, 3, |call, body| at_once(call, body, transactions::end)),
+    Api(ApiKey::TxnOffsetCommit, 0, 3, |call, body| at_once(call, body, offsets::commit_in_txn)),
+    Api(ApiKey::DescribeConfigs, 1, 4, |call, body| at_once(call, body, configs::describe)),
+    Api(ApiKey::AlterConfigs, 0, 2, |call, body| at_once(call, body, configs::alter)),
+    Api(ApiKey::IncrementalAlterConfigs, 0, 1, |call, body| at_once(call, body, configs::alter_incrementally)),
+    Api(ApiKey::CreatePartitions, 0, 3, |call, body| at_once(call, body, topics::create_partitions)),
+    Api(ApiKey::DeleteGroups, 0, 2, |call, body| at_once(call, body, group_admin::delete)),
+];
 
 /// Why a request gets no answer and its connection is closed.
 #[derive(Debug, thiserror::Error)]
@@ -75,106 +79,78 @@ pub enum Refused {
     Encoding(anyhow::Error),
 }
 
-/// A request before its body is decoded.
-struct Call<'a> {
-    node: &'a Arc<Node>,
-    peer: &'a Peer,
-    header: RequestHeader,
-    body: Body,
+/// An error with words for the client, if there are any.
+struct Denied(ResponseError, Option<String>);
+
+impl From<ResponseError> for Denied {
+    fn from(error: ResponseError) -> Denied {
+        Denied(error, None)
+    }
 }
 
-/// Answers one frame; `None` for a request that wants no answer (produce with `acks=0`).
-pub async fn answer(node: &Arc<Node>, peer: &Peer, frame: Bytes) -> Result<Option<Bytes>, Refused> {
-    let Some([key, version]) =
-        frame.first_chunk::<4>().map(|[a, b, c, d]| [i16::from_be_bytes([*a, *b]), i16::from_be_bytes([*c, *d])])
-    else {
+impl Denied {
+    fn because(error: ResponseError, why: impl Into<String>) -> Denied {
+        Denied(error, Some(why.into()))
+    }
+}
+
+/// Code and words of an outcome, as responses have them.
+fn explained(outcome: Result<(), Denied>) -> (i16, Option<StrBytes>) {
+    outcome.err().map_or((0, None), |Denied(error, why)| (error.code(), why.map(text)))
+}
+
+/// Who asks, in which version.
+struct Call {
+    node: Arc<Node>,
+    peer: String,
+    client_id: String,
+    correlation: i32,
+    version: i16,
+}
+
+/// Answers one frame.
+pub async fn answer(node: &Arc<Node>, peer: &str, frame: Bytes) -> Result<Option<Bytes>, Refused> {
+    let Some([a, b, c, d]) = frame.first_chunk() else {
         return Err(Refused::Malformed(anyhow::anyhow!("a frame of {} bytes", frame.len())));
     };
-    let range = VERSIONS.iter().find(|(api, ..)| *api as i16 == key);
-    match range {
-        Some((api, low, high)) if (*low..=*high).contains(&version) => {
+    let (key, version) = (i16::from_be_bytes([*a, *b]), i16::from_be_bytes([*c, *d]));
+    match APIS.iter().find(|api| api.0 as i16 == key) {
+        Some(Api(_, low, high, answer)) if (*low..=*high).contains(&version) => {
             let mut body = Body::new(frame);
-            let header = body.header()?;
-            Call { node, peer, header, body }.dispatch(*api).await
+            let RequestHeader { correlation_id, client_id, .. } = body.header()?;
+            let client_id = client_id.unwrap_or_default().to_string();
+            let call =
+                Call { node: node.clone(), peer: peer.to_owned(), client_id, correlation: correlation_id, version };
+            answer(call, body).await
         }
-        Some((ApiKey::ApiVersions, ..)) => metadata::unsupported_api_versions(&frame).map(Some),
+        Some(Api(ApiKey::ApiVersions, ..)) => metadata::unsupported_api_versions(&frame).map(Some),
         _ => Err(Refused::Unsupported { key, version }),
     }
 }
 
-impl Call<'_> {
-    async fn dispatch(mut self, api: ApiKey) -> Result<Option<Bytes>, Refused> {
-        let (node, version) = (self.node.clone(), self.header.request_api_version);
-        match api {
-            ApiKey::Produce => return self.produce(),
-            ApiKey::Fetch => {
-                let request = self.decode()?;
-                let response = fetch::fetch(&node, &request).await;
-                self.encode(&response)
-            }
-            ApiKey::JoinGroup => {
-                let request = self.decode()?;
-                let response = group::join(&node, self.peer, &self.header, request).await;
-                self.encode(&response)
-            }
-            ApiKey::SyncGroup => {
-                let request = self.decode()?;
-                let response = group::sync(&node, request).await;
-                self.encode(&response)
-            }
-            ApiKey::ListOffsets => self.reply(|request| positions::list_offsets(&node, request, version)),
-            ApiKey::Metadata => self.reply(|request| metadata::metadata(&node, request, version)),
-            ApiKey::OffsetCommit => self.reply(|request| offsets::commit(&node, request)),
-            ApiKey::OffsetFetch => self.reply(|request| offsets::fetch(&node, request)),
-            ApiKey::FindCoordinator => self.reply(|request| metadata::find_coordinator(&node, request, version)),
-            ApiKey::Heartbeat => self.reply(|request| group::heartbeat(&node, request)),
-            ApiKey::LeaveGroup => self.reply(|request| group::leave(&node, request, version)),
-            ApiKey::DescribeGroups => self.reply(|request| group_admin::describe(&node, request)),
-            ApiKey::ListGroups => self.reply(|request| group_admin::list(&node, request, version)),
-            ApiKey::ApiVersions => self.reply(|_: ApiVersionsRequest| metadata::api_versions()),
-            ApiKey::CreateTopics => self.reply(|request| topics::create(&node, request, version)),
-            ApiKey::DeleteTopics => self.reply(|request| topics::delete(&node, request)),
-            ApiKey::DeleteRecords => self.reply(|request| positions::delete_records(&node, request)),
-            ApiKey::InitProducerId => self.reply(|request| transactions::init(&node, request, version)),
-            ApiKey::OffsetForLeaderEpoch => self.reply(|request| positions::leader_epochs(&node, request)),
-            ApiKey::AddPartitionsToTxn => self.reply(|request| transactions::add_partitions(&node, request, version)),
-            ApiKey::AddOffsetsToTxn => self.reply(|request| transactions::add_offsets(&node, request, version)),
-            ApiKey::EndTxn => self.reply(|request| transactions::end(&node, request, version)),
-            ApiKey::TxnOffsetCommit => self.reply(|request| offsets::commit_in_txn(&node, request)),
-            ApiKey::DescribeConfigs => self.reply(|request| configs::describe(&node, request)),
-            ApiKey::AlterConfigs => self.reply(|request| configs::alter(&node, request)),
-            ApiKey::IncrementalAlterConfigs => self.reply(|request| configs::alter_incrementally(&node, request)),
-            ApiKey::CreatePartitions => self.reply(|request| topics::create_partitions(&node, request)),
-            ApiKey::DeleteGroups => self.reply(|request| group_admin::delete(&node, request)),
-            ApiKey::OffsetDelete => self.reply(|request| group_admin::delete_offsets(&node, request)),
-            ApiKey::DescribeCluster => self.reply(|request| admin::describe_cluster(&node, request, version)),
-            other => Err(Refused::Unsupported { key: other as i16, version }),
-        }
-        .map(Some)
-    }
+/// For what is answered at once.
+fn at_once<Q: Request>(call: Call, mut body: Body, handle: impl FnOnce(&Call, Q) -> Q::Response) -> Reply {
+    let answered =
+        body.decode(call.version).and_then(|request| framed(call.correlation, call.version, &handle(&call, request)));
+    Box::pin(std::future::ready(answered.map(Some)))
+}
 
-    fn produce(mut self) -> Result<Option<Bytes>, Refused> {
-        let request: ProduceRequest = self.decode()?;
-        let response = produce::produce(self.node, &request);
-        if request.acks == 0 { Ok(None) } else { self.encode(&response).map(Some) }
-    }
-
-    fn reply<Q: Request>(&mut self, handle: impl FnOnce(Q) -> Q::Response) -> Result<Bytes, Refused> {
-        let request = self.decode()?;
-        self.encode(&handle(request))
-    }
-
-    fn decode<Q: Request>(&mut self) -> Result<Q, Refused> {
-        self.body.decode(self.header.request_api_version)
-    }
-
-    fn encode<R: Encodable + HeaderVersion>(&self, response: &R) -> Result<Bytes, Refused> {
-        encode(self.header.correlation_id, self.header.request_api_version, response)
-    }
+/// For what may have to wait.
+fn later<Q, F>(call: Call, mut body: Body, handle: fn(Arc<Call>, Q) -> F) -> Reply
+where
+    Q: Request<Response: Send> + Send + 'static,
+    F: Future<Output = Q::Response> + Send + 'static,
+{
+    let call = Arc::new(call);
+    Box::pin(async move {
+        let request = body.decode(call.version)?;
+        let response = handle(call.clone(), request).await;
+        framed(call.correlation, call.version, &response).map(Some)
+    })
 }
 
 /// A response with its header and length.
-fn encode<R: Encodable + HeaderVersion>(correlation: i32, version: i16, response: &R) -> Result<Bytes, Refused> {
+fn framed<R: Encodable + HeaderVersion>(correlation: i32, version: i16, response: &R) -> Result<Bytes, Refused> {
     let header = ResponseHeader::default().with_correlation_id(correlation);
     let header_version = R::header_version(version);
     let size = response.compute_size(version).map_err(Refused::Encoding)?;
@@ -187,7 +163,7 @@ fn encode<R: Encodable + HeaderVersion>(correlation: i32, version: i16, response
     Ok(frame.freeze())
 }
 
-fn code(result: &Result<(), ResponseError>) -> i16 {
+fn code(result: &Outcome) -> i16 {
     result.as_ref().err().map_or(0, ResponseError::code)
 }
 

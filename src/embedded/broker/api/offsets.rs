@@ -1,146 +1,109 @@
 //! Committed offsets: written plainly or inside a transaction, and read back.
 
-use super::text;
-use crate::embedded::broker::coordinator::Coordinator;
+use super::*;
 use crate::embedded::broker::group::Caller;
-use crate::embedded::broker::meta::{Committed, Entry, GroupOffsets, TopicPartition};
-use crate::embedded::broker::node::{Node, now};
 use crate::embedded::broker::txn::State;
-use kafka_protocol::error::ResponseError;
-use kafka_protocol::messages::offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic};
-use kafka_protocol::messages::offset_fetch_response::{OffsetFetchResponsePartition, OffsetFetchResponseTopic};
-use kafka_protocol::messages::txn_offset_commit_response::{
-    TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic,
-};
-use kafka_protocol::messages::{
-    OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse, TopicName,
-    TxnOffsetCommitRequest, TxnOffsetCommitResponse,
-};
-use kafka_protocol::protocol::StrBytes;
+use kafka_protocol::messages::offset_commit_response::*;
+use kafka_protocol::messages::offset_fetch_response::*;
+use kafka_protocol::messages::txn_offset_commit_response::*;
 use std::collections::BTreeMap;
 
 /// `offset.metadata.max.bytes`
 const MAX_METADATA: usize = 4096;
 
-/// One partition of a commit and what became of it.
-struct Wish {
-    partition: TopicPartition,
-    committed: Committed,
-    outcome: Result<(), ResponseError>,
+/// One partition's part of a commit.
+type Wish = (TopicPartition, Committed);
+
+fn wish(topic: &str, partition: i32, offset: i64, leader_epoch: i32, metadata: &Option<StrBytes>) -> Wish {
+    let metadata = metadata.as_deref().unwrap_or_default().to_owned();
+    ((topic.to_owned(), partition), Committed { offset, leader_epoch, metadata })
 }
 
-impl Wish {
-    fn new(node: &Node, topic: &str, partition: i32, offset: i64, epoch: i32, metadata: Option<&StrBytes>) -> Wish {
-        let metadata = metadata.map(|metadata| metadata.to_string()).unwrap_or_default();
-        let outcome = match node.partition(topic, partition) {
-            Err(error) => Err(error),
-            Ok(_) if metadata.len() > MAX_METADATA => Err(ResponseError::OffsetMetadataTooLarge),
-            Ok(_) => Ok(()),
-        };
-        let committed = Committed { offset, leader_epoch: epoch, metadata };
-        Wish { partition: (topic.to_owned(), partition), committed, outcome }
-    }
-}
-
-/// Writes down the wishes that have no error of their own; `allowed` is the verdict on the whole commit.
+/// Writes down the wishes that have no error of their own, and tells what became of each; `allowed` is the verdict on the whole commit.
 fn settle(
+    node: &Node,
     coordinator: &mut Coordinator,
-    wishes: &mut [Wish],
-    allowed: Result<(), ResponseError>,
-    entry: impl FnOnce(Vec<(TopicPartition, Committed)>) -> Entry,
-) {
-    let good = wishes.iter().filter(|wish| wish.outcome.is_ok());
-    let offsets: Vec<_> = good.map(|wish| (wish.partition.clone(), wish.committed.clone())).collect();
+    wishes: Vec<Wish>,
+    allowed: Outcome,
+    group: String,
+    producer_id: Option<i64>,
+) -> Vec<(TopicPartition, i16)> {
+    let fits = |((topic, partition), committed): &Wish| match node.partition(topic, *partition) {
+        Ok(_) if committed.metadata.len() > MAX_METADATA => Err(ResponseError::OffsetMetadataTooLarge),
+        known => known.map(|_| ()),
+    };
+    let good: Vec<Wish> = wishes.iter().filter(|wish| fits(wish).is_ok()).cloned().collect();
     let recorded = match allowed {
-        Ok(()) if !offsets.is_empty() => coordinator.record(entry(offsets)),
+        Ok(()) if !good.is_empty() => coordinator.record(Entry::Offsets { group, producer_id, offsets: good }),
         other => other,
     };
-    for wish in wishes {
-        wish.outcome = recorded.and(wish.outcome);
-    }
+    let outcomes = wishes.into_iter().map(|wish| (code(&recorded.and(fits(&wish))), wish.0));
+    outcomes.map(|(code, partition)| (partition, code)).collect()
 }
 
-/// The outcomes by topic, as responses list them.
-fn by_topic(wishes: Vec<Wish>) -> BTreeMap<String, Vec<(i32, i16)>> {
-    let mut topics: BTreeMap<String, Vec<(i32, i16)>> = BTreeMap::new();
-    for wish in wishes {
-        let (topic, partition) = wish.partition;
-        topics.entry(topic).or_default().push((partition, super::code(&wish.outcome)));
+/// The answers by topic, as responses list them.
+fn by_topic<T, P>(answers: Vec<(TopicPartition, T)>, told: impl Fn(i32, T) -> P) -> Vec<(TopicName, Vec<P>)> {
+    let mut topics: BTreeMap<String, Vec<P>> = BTreeMap::new();
+    for ((topic, partition), answer) in answers {
+        topics.entry(topic).or_default().push(told(partition, answer));
     }
-    topics
+    topics.into_iter().map(|(name, partitions)| (TopicName(text(name)), partitions)).collect()
 }
 
-pub fn commit(node: &Node, request: OffsetCommitRequest) -> OffsetCommitResponse {
-    let mut wishes = Vec::new();
-    for topic in &request.topics {
-        for asked in &topic.partitions {
-            let metadata = asked.committed_metadata.as_ref();
-            let epoch = asked.committed_leader_epoch;
-            wishes.push(Wish::new(node, &topic.name, asked.partition_index, asked.committed_offset, epoch, metadata));
-        }
-    }
-    let mut coordinator = node.coordinator();
-    let caller = Caller {
-        member_id: &request.member_id,
-        instance: request.group_instance_id.as_deref(),
-        generation: request.generation_id_or_member_epoch,
-    };
+pub fn commit(call: &Call, request: OffsetCommitRequest) -> OffsetCommitResponse {
+    let partitions = request.topics.iter().flat_map(|topic| topic.partitions.iter().map(|one| (&topic.name, one)));
+    let wishes = partitions.map(|(topic, one)| {
+        let metadata = &one.committed_metadata;
+        wish(topic, one.partition_index, one.committed_offset, one.committed_leader_epoch, metadata)
+    });
+    let generation = request.generation_id_or_member_epoch;
+    let caller = Caller::new(&request.member_id, &request.group_instance_id, generation);
+    let mut coordinator = call.node.coordinator();
     let allowed = check(&mut coordinator, &request.group_id, caller, false);
     let group = request.group_id.to_string();
-    settle(&mut coordinator, &mut wishes, allowed, |offsets| Entry::Offsets { group, offsets });
-    let topics = by_topic(wishes).into_iter().map(|(name, partitions)| {
-        let partitions = partitions.into_iter().map(|(partition, code)| {
-            OffsetCommitResponsePartition::default().with_partition_index(partition).with_error_code(code)
-        });
-        OffsetCommitResponseTopic::default().with_name(TopicName(text(name))).with_partitions(partitions.collect())
-    });
+    let settled = settle(&call.node, &mut coordinator, wishes.collect(), allowed, group, None);
+    let told = |partition, code| {
+        OffsetCommitResponsePartition::default().with_partition_index(partition).with_error_code(code)
+    };
+    let topics = by_topic(settled, told)
+        .into_iter()
+        .map(|(name, partitions)| OffsetCommitResponseTopic::default().with_name(name).with_partitions(partitions));
     OffsetCommitResponse::default().with_topics(topics.collect())
 }
 
 /// Whether this caller may commit for the group. A group that nobody has joined takes commits from anybody.
-fn check(
-    coordinator: &mut Coordinator,
-    group: &str,
-    caller: Caller<'_>,
-    in_transaction: bool,
-) -> Result<(), ResponseError> {
-    if group.is_empty() {
-        return Err(ResponseError::InvalidGroupId);
-    }
+fn check(coordinator: &mut Coordinator, group: &str, caller: Caller<'_>, in_transaction: bool) -> Outcome {
     match coordinator.groups.get_mut(group) {
+        _ if group.is_empty() => Err(ResponseError::InvalidGroupId),
         Some(group) => group.check_commit(caller, in_transaction, now()),
         None if caller.generation < 0 => Ok(()),
         None => Err(ResponseError::IllegalGeneration),
     }
 }
 
-pub fn commit_in_txn(node: &Node, request: TxnOffsetCommitRequest) -> TxnOffsetCommitResponse {
-    let mut wishes = Vec::new();
-    for topic in &request.topics {
-        for asked in &topic.partitions {
-            let metadata = asked.committed_metadata.as_ref();
-            let epoch = asked.committed_leader_epoch;
-            wishes.push(Wish::new(node, &topic.name, asked.partition_index, asked.committed_offset, epoch, metadata));
-        }
-    }
-    let mut coordinator = node.coordinator();
-    let allowed = check_txn(&mut coordinator, &request);
-    let (group, producer_id) = (request.group_id.to_string(), request.producer_id.0);
-    settle(&mut coordinator, &mut wishes, allowed, |offsets| Entry::Pending { group, producer_id, offsets });
-    let topics = by_topic(wishes).into_iter().map(|(name, partitions)| {
-        let partitions = partitions.into_iter().map(|(partition, code)| {
-            TxnOffsetCommitResponsePartition::default().with_partition_index(partition).with_error_code(code)
-        });
-        TxnOffsetCommitResponseTopic::default().with_name(TopicName(text(name))).with_partitions(partitions.collect())
+pub fn commit_in_txn(call: &Call, request: TxnOffsetCommitRequest) -> TxnOffsetCommitResponse {
+    let partitions = request.topics.iter().flat_map(|topic| topic.partitions.iter().map(|one| (&topic.name, one)));
+    let wishes = partitions.map(|(topic, one)| {
+        let metadata = &one.committed_metadata;
+        wish(topic, one.partition_index, one.committed_offset, one.committed_leader_epoch, metadata)
     });
+    let mut coordinator = call.node.coordinator();
+    let allowed = check_txn(&mut coordinator, &request);
+    let (group, producer_id) = (request.group_id.to_string(), Some(request.producer_id.0));
+    let settled = settle(&call.node, &mut coordinator, wishes.collect(), allowed, group, producer_id);
+    let told = |partition, code| {
+        TxnOffsetCommitResponsePartition::default().with_partition_index(partition).with_error_code(code)
+    };
+    let topics = by_topic(settled, told)
+        .into_iter()
+        .map(|(name, partitions)| TxnOffsetCommitResponseTopic::default().with_name(name).with_partitions(partitions));
     TxnOffsetCommitResponse::default().with_topics(topics.collect())
 }
 
 /// The producer must be the current one and its transaction must know the group (`AddOffsetsToTxn`); the consumer
 /// must be a member of the current generation (KIP-447).
-fn check_txn(coordinator: &mut Coordinator, request: &TxnOffsetCommitRequest) -> Result<(), ResponseError> {
-    let txn = coordinator.meta().txns.get(request.transactional_id.as_str());
-    let txn = txn.ok_or(ResponseError::InvalidProducerIdMapping)?;
+fn check_txn(coordinator: &mut Coordinator, request: &TxnOffsetCommitRequest) -> Outcome {
+    let txn = coordinator.txn(&request.transactional_id)?;
     // Kafka answers from the offsets' own partition here, which knows a fenced producer by its epoch.
     txn.check(request.producer_id.0, request.producer_epoch).map_err(|error| match error {
         ResponseError::ProducerFenced => ResponseError::InvalidProducerEpoch,
@@ -149,27 +112,23 @@ fn check_txn(coordinator: &mut Coordinator, request: &TxnOffsetCommitRequest) ->
     if txn.state != State::Ongoing || !txn.groups.contains(request.group_id.as_str()) {
         return Err(ResponseError::InvalidTxnState);
     }
-    let caller = Caller {
-        member_id: &request.member_id,
-        instance: request.group_instance_id.as_deref(),
-        generation: request.generation_id,
-    };
+    let caller = Caller::new(&request.member_id, &request.group_instance_id, request.generation_id);
     check(coordinator, &request.group_id, caller, true)
 }
 
-pub fn fetch(node: &Node, request: OffsetFetchRequest) -> OffsetFetchResponse {
-    let coordinator = node.coordinator();
+pub fn fetch(call: &Call, request: OffsetFetchRequest) -> OffsetFetchResponse {
+    let coordinator = call.node.coordinator();
     let none = GroupOffsets::default();
     let group = coordinator.meta().groups.get(request.group_id.as_str()).unwrap_or(&none);
     let asked: Vec<TopicPartition> = match &request.topics {
         None => group.committed.keys().cloned().collect(),
-        Some(topics) => topics
-            .iter()
-            .flat_map(|topic| topic.partition_indexes.iter().map(|index| (topic.name.to_string(), *index)))
-            .collect(),
+        Some(topics) => {
+            let partitions =
+                topics.iter().flat_map(|topic| topic.partition_indexes.iter().map(|one| (&topic.name, one)));
+            partitions.map(|(topic, partition)| (topic.to_string(), *partition)).collect()
+        }
     };
-    let mut topics: BTreeMap<String, Vec<OffsetFetchResponsePartition>> = BTreeMap::new();
-    for key in asked {
+    let answers = asked.into_iter().map(|key| {
         let answer = OffsetFetchResponsePartition::default().with_partition_index(key.1).with_metadata(Some(text("")));
         let answer = match group.committed.get(&key) {
             _ if request.require_stable && group.is_unstable(&key) => {
@@ -178,13 +137,13 @@ pub fn fetch(node: &Node, request: OffsetFetchRequest) -> OffsetFetchResponse {
             Some(committed) => answer
                 .with_committed_offset(committed.offset)
                 .with_committed_leader_epoch(committed.leader_epoch)
-                .with_metadata(Some(text(committed.metadata.clone()))),
+                .with_metadata(Some(text(&committed.metadata))),
             None => answer.with_committed_offset(-1),
         };
-        topics.entry(key.0).or_default().push(answer);
-    }
-    let topics = topics.into_iter().map(|(name, partitions)| {
-        OffsetFetchResponseTopic::default().with_name(TopicName(text(name))).with_partitions(partitions)
+        (key, answer)
     });
+    let topics = by_topic(answers.collect(), |_, answer| answer).into_iter();
+    let topics = topics
+        .map(|(name, partitions)| OffsetFetchResponseTopic::default().with_name(name).with_partitions(partitions));
     OffsetFetchResponse::default().with_topics(topics.collect())
 }

@@ -1,29 +1,22 @@
-//! Questions about and changes to positions in a log: offsets by time, ends of epochs, deleting records.
+//! Questions about and changes to positions in a log: offsets by time, deleting records.
 
+use super::*;
 use crate::embedded::broker::log::Log;
 use crate::embedded::broker::log::batch::LEADER_EPOCH;
-use crate::embedded::broker::meta::Entry;
-use crate::embedded::broker::node::Node;
-use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::delete_records_response::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult};
 use kafka_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
-use kafka_protocol::messages::offset_for_leader_epoch_response::{EpochEndOffset, OffsetForLeaderTopicResult};
-use kafka_protocol::messages::{
-    DeleteRecordsRequest, DeleteRecordsResponse, ListOffsetsRequest, ListOffsetsResponse, OffsetForLeaderEpochRequest,
-    OffsetForLeaderEpochResponse,
-};
 
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
-const MAX_TIMESTAMP: i64 = -3;
 
-pub fn list_offsets(node: &Node, request: ListOffsetsRequest, version: i16) -> ListOffsetsResponse {
+pub fn list_offsets(call: &Call, request: ListOffsetsRequest) -> ListOffsetsResponse {
     // Told from version 4 on; kcat asks in version 1.
-    let epoch = if version >= 4 { LEADER_EPOCH } else { -1 };
+    let epoch = if call.version >= 4 { LEADER_EPOCH } else { -1 };
     let committed = request.isolation_level == 1;
     let topics = request.topics.into_iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|asked| {
-            let found = node
+            let found = call
+                .node
                 .partition(&topic.name, asked.partition_index)
                 .and_then(|(_, partition)| position(&partition.log(), asked.timestamp, committed));
             let answer = ListOffsetsPartitionResponse::default().with_partition_index(asked.partition_index);
@@ -36,62 +29,38 @@ pub fn list_offsets(node: &Node, request: ListOffsetsRequest, version: i16) -> L
                 Err(error) => answer.with_error_code(error.code()),
             }
         });
-        let partitions = partitions.collect();
-        ListOffsetsTopicResponse::default().with_name(topic.name).with_partitions(partitions)
+        ListOffsetsTopicResponse::default().with_partitions(partitions.collect()).with_name(topic.name)
     });
     ListOffsetsResponse::default().with_topics(topics.collect())
 }
 
-fn position(log: &Log, timestamp: i64, committed: bool) -> Result<Option<(i64, i64)>, ResponseError> {
+fn position(log: &Log, timestamp: i64, committed: bool) -> Outcome<Option<(i64, i64)>> {
     let end = if committed { log.stable_end() } else { log.end() };
     let found = match timestamp {
         LATEST => return Ok(Some((end, -1))),
         EARLIEST => return Ok(Some((log.start(), -1))),
-        MAX_TIMESTAMP => log.offset_of_max_time(),
+        ..0 => return Err(ResponseError::UnsupportedVersion),
         time => log.offset_at(time),
     };
     let found = found.map_err(|_| ResponseError::KafkaStorageError)?;
     Ok(found.filter(|(offset, _)| *offset < end))
 }
 
-/// There is one epoch, 0, and it ends at the log's end.
-pub fn leader_epochs(node: &Node, request: OffsetForLeaderEpochRequest) -> OffsetForLeaderEpochResponse {
-    let topics = request.topics.into_iter().map(|topic| {
-        let partitions = topic.partitions.iter().map(|asked| {
-            let answer = EpochEndOffset::default().with_partition(asked.partition);
-            match node.partition(&topic.topic, asked.partition) {
-                Ok(_) if asked.current_leader_epoch > 0 => {
-                    answer.with_error_code(ResponseError::UnknownLeaderEpoch.code())
-                }
-                Ok((_, partition)) if asked.leader_epoch == 0 => {
-                    answer.with_leader_epoch(0).with_end_offset(partition.log().end())
-                }
-                Ok(_) => answer.with_leader_epoch(-1).with_end_offset(-1),
-                Err(error) => answer.with_error_code(error.code()),
-            }
-        });
-        let partitions = partitions.collect();
-        OffsetForLeaderTopicResult::default().with_topic(topic.topic).with_partitions(partitions)
-    });
-    OffsetForLeaderEpochResponse::default().with_topics(topics.collect())
-}
-
-pub fn delete_records(node: &Node, request: DeleteRecordsRequest) -> DeleteRecordsResponse {
+pub fn delete_records(call: &Call, request: DeleteRecordsRequest) -> DeleteRecordsResponse {
     let topics = request.topics.into_iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|asked| {
             let answer = DeleteRecordsPartitionResult::default().with_partition_index(asked.partition_index);
-            match delete_before(node, &topic.name, asked.partition_index, asked.offset) {
+            match delete_before(&call.node, &topic.name, asked.partition_index, asked.offset) {
                 Ok(start) => answer.with_low_watermark(start),
                 Err(error) => answer.with_error_code(error.code()).with_low_watermark(-1),
             }
         });
-        let partitions = partitions.collect();
-        DeleteRecordsTopicResult::default().with_name(topic.name).with_partitions(partitions)
+        DeleteRecordsTopicResult::default().with_partitions(partitions.collect()).with_name(topic.name)
     });
     DeleteRecordsResponse::default().with_topics(topics.collect())
 }
 
-fn delete_before(node: &Node, topic: &str, number: i32, offset: i64) -> Result<i64, ResponseError> {
+fn delete_before(node: &Node, topic: &str, number: i32, offset: i64) -> Outcome<i64> {
     let mut coordinator = node.coordinator();
     let (settings, partition) = node.partition(topic, number)?;
     if !settings.settings.deleted {

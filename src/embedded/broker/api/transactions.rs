@@ -1,42 +1,31 @@
 //! Producer ids and transactions on the wire; the decisions are in `txn/`, the order of effects in `node.rs`.
 
-use super::code;
-use crate::embedded::broker::coordinator::Coordinator;
-use crate::embedded::broker::meta::{Entry, TopicPartition};
-use crate::embedded::broker::node::Node;
+use super::*;
 use crate::embedded::broker::txn::{Init, MAX_TIMEOUT_MS, Txn};
-use kafka_protocol::error::ResponseError;
-use kafka_protocol::messages::add_partitions_to_txn_response::{
-    AddPartitionsToTxnPartitionResult, AddPartitionsToTxnTopicResult,
-};
-use kafka_protocol::messages::{
-    AddOffsetsToTxnRequest, AddOffsetsToTxnResponse, AddPartitionsToTxnRequest, AddPartitionsToTxnResponse,
-    EndTxnRequest, EndTxnResponse, InitProducerIdRequest, InitProducerIdResponse, ProducerId,
-};
+use kafka_protocol::messages::add_partitions_to_txn_response::*;
 
 /// Clients from before `PRODUCER_FENCED` know the older word for it.
-fn worded(result: Result<(), ResponseError>, version: i16, since: i16) -> Result<(), ResponseError> {
+fn worded(result: Outcome, version: i16, since: i16) -> Outcome {
     match result {
         Err(ResponseError::ProducerFenced) if version < since => Err(ResponseError::InvalidProducerEpoch),
         other => other,
     }
 }
 
-pub fn init(node: &Node, request: InitProducerIdRequest, version: i16) -> InitProducerIdResponse {
+pub fn init(call: &Call, request: InitProducerIdRequest) -> InitProducerIdResponse {
     let response = InitProducerIdResponse::default();
-    let mut coordinator = node.coordinator();
+    let mut coordinator = call.node.coordinator();
     let given = match &request.transactional_id {
         None => coordinator.fresh_producer_id().map(|id| (id, 0)),
         Some(id) => {
-            let claimed = (request.producer_id.0, request.producer_epoch);
-            let claimed = Some(claimed).filter(|(producer_id, _)| *producer_id >= 0);
-            init_transactional(node, &mut coordinator, id, claimed, request.transaction_timeout_ms)
+            let claimed = Some((request.producer_id.0, request.producer_epoch)).filter(|(id, _)| *id >= 0);
+            init_transactional(&call.node, &mut coordinator, id, claimed, request.transaction_timeout_ms)
         }
     };
     match given {
         Ok((producer_id, epoch)) => response.with_producer_id(ProducerId(producer_id)).with_producer_epoch(epoch),
         Err(error) => {
-            let error = code(&worded(Err(error), version, 4));
+            let error = code(&worded(Err(error), call.version, 4));
             response.with_error_code(error).with_producer_id(ProducerId(-1)).with_producer_epoch(-1)
         }
     }
@@ -48,7 +37,7 @@ fn init_transactional(
     id: &str,
     claimed: Option<(i64, i16)>,
     timeout_ms: i32,
-) -> Result<(i64, i16), ResponseError> {
+) -> Outcome<(i64, i16)> {
     if id.is_empty() {
         return Err(ResponseError::InvalidRequest);
     }
@@ -69,7 +58,7 @@ fn init_transactional(
             Txn { epoch: aborting.epoch, ..Txn::new(aborting.producer_id, timeout_ms) }
         }
         Init::Stay => {
-            let txn = coordinator.meta().txns.get(id).ok_or(ResponseError::InvalidProducerIdMapping)?;
+            let txn = coordinator.txn(id)?;
             return Ok((txn.producer_id, txn.epoch));
         }
     };
@@ -81,64 +70,58 @@ fn init_transactional(
     Ok(given)
 }
 
-fn check(coordinator: &Coordinator, id: &str, producer_id: ProducerId, epoch: i16) -> Result<(), ResponseError> {
-    let txn = coordinator.meta().txns.get(id).ok_or(ResponseError::InvalidProducerIdMapping)?;
-    txn.check(producer_id.0, epoch)
+fn check(coordinator: &Coordinator, id: &str, producer_id: ProducerId, epoch: i16) -> Outcome {
+    coordinator.txn(id)?.check(producer_id.0, epoch)
 }
 
-pub fn add_partitions(node: &Node, request: AddPartitionsToTxnRequest, version: i16) -> AddPartitionsToTxnResponse {
-    let asked = &request.v3_and_below_topics;
-    let partitions: Vec<TopicPartition> = asked
-        .iter()
-        .flat_map(|topic| topic.partitions.iter().map(|partition| (topic.name.to_string(), *partition)))
-        .collect();
-    let unknown = |topic: &str, partition: i32| node.partition(topic, partition).is_err();
-    let any_unknown = partitions.iter().any(|(topic, partition)| unknown(topic, *partition));
+pub fn add_partitions(call: &Call, request: AddPartitionsToTxnRequest) -> AddPartitionsToTxnResponse {
+    let (node, asked) = (&call.node, &request.v3_and_below_topics);
+    let partitions = asked.iter().flat_map(|topic| topic.partitions.iter().map(|one| (topic.name.to_string(), *one)));
+    let partitions: Vec<TopicPartition> = partitions.collect();
+    let known = |topic: &str, partition| node.partition(topic, partition).map(|_| ());
     let mut coordinator = node.coordinator();
     let id = request.v3_and_below_transactional_id.as_str();
-    let producer_id = request.v3_and_below_producer_id;
-    let checked = check(&coordinator, id, producer_id, request.v3_and_below_producer_epoch);
-    let added = match checked {
-        // One unknown partition keeps the others from being added.
-        Ok(()) if any_unknown => Err(ResponseError::OperationNotAttempted),
-        Ok(()) => node.extend_txn(&mut coordinator, id, &partitions, &[]),
-        Err(error) => Err(error),
-    };
-    let added = worded(added, version, 2);
+    let added = check(&coordinator, id, request.v3_and_below_producer_id, request.v3_and_below_producer_epoch);
+    let added =
+        added.and_then(|()| match partitions.iter().all(|(topic, partition)| known(topic, *partition).is_ok()) {
+            true => node.extend_txn(&mut coordinator, id, &partitions, &[]),
+            // One unknown partition keeps the others from being added.
+            false => Err(ResponseError::OperationNotAttempted),
+        });
+    let added = worded(added, call.version, 2);
     let topics = asked.iter().map(|topic| {
         let results = topic.partitions.iter().map(|partition| {
-            let missing = added == Err(ResponseError::OperationNotAttempted) && unknown(&topic.name, *partition);
-            let outcome = if missing { Err(ResponseError::UnknownTopicOrPartition) } else { added };
-            AddPartitionsToTxnPartitionResult::default()
-                .with_partition_index(*partition)
-                .with_partition_error_code(code(&outcome))
+            let outcome = match added {
+                Err(ResponseError::OperationNotAttempted) => known(&topic.name, *partition).and(added),
+                other => other,
+            };
+            let result = AddPartitionsToTxnPartitionResult::default().with_partition_index(*partition);
+            result.with_partition_error_code(code(&outcome))
         });
-        AddPartitionsToTxnTopicResult::default()
-            .with_name(topic.name.clone())
-            .with_results_by_partition(results.collect())
+        let result = AddPartitionsToTxnTopicResult::default().with_name(topic.name.clone());
+        result.with_results_by_partition(results.collect())
     });
     AddPartitionsToTxnResponse::default().with_results_by_topic_v3_and_below(topics.collect())
 }
 
-pub fn add_offsets(node: &Node, request: AddOffsetsToTxnRequest, version: i16) -> AddOffsetsToTxnResponse {
-    let mut coordinator = node.coordinator();
+pub fn add_offsets(call: &Call, request: AddOffsetsToTxnRequest) -> AddOffsetsToTxnResponse {
+    let mut coordinator = call.node.coordinator();
     let id = request.transactional_id.as_str();
     let added = check(&coordinator, id, request.producer_id, request.producer_epoch)
-        .and_then(|()| node.extend_txn(&mut coordinator, id, &[], &[request.group_id.to_string()]));
-    AddOffsetsToTxnResponse::default().with_error_code(code(&worded(added, version, 2)))
+        .and_then(|()| call.node.extend_txn(&mut coordinator, id, &[], &[request.group_id.to_string()]));
+    AddOffsetsToTxnResponse::default().with_error_code(code(&worded(added, call.version, 2)))
 }
 
-pub fn end(node: &Node, request: EndTxnRequest, version: i16) -> EndTxnResponse {
-    let mut coordinator = node.coordinator();
-    let ended = end_one(node, &mut coordinator, &request);
-    EndTxnResponse::default().with_error_code(code(&worded(ended, version, 2)))
+pub fn end(call: &Call, request: EndTxnRequest) -> EndTxnResponse {
+    let mut coordinator = call.node.coordinator();
+    let ended = end_one(&call.node, &mut coordinator, &request);
+    EndTxnResponse::default().with_error_code(code(&worded(ended, call.version, 2)))
 }
 
-fn end_one(node: &Node, coordinator: &mut Coordinator, request: &EndTxnRequest) -> Result<(), ResponseError> {
+fn end_one(node: &Node, coordinator: &mut Coordinator, request: &EndTxnRequest) -> Outcome {
     let id = request.transactional_id.as_str();
     check(coordinator, id, request.producer_id, request.producer_epoch)?;
-    let txn = coordinator.meta().txns.get(id).ok_or(ResponseError::InvalidProducerIdMapping)?;
-    match txn.end(request.committed)? {
+    match coordinator.txn(id)?.end(request.committed)? {
         Some(decided) => node.end_txn(coordinator, id, decided),
         None => Ok(()),
     }

@@ -1,86 +1,72 @@
 //! How members come and go, and what that does to the generation.
 
 use super::{Answer, Answers, Caller, Group, Join, Joined, Member, Phase, SESSION_MS, Waiter};
+use crate::embedded::broker::Outcome;
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 
 impl Group {
-    pub(super) fn try_join(
-        &mut self,
-        join: &Join,
-        waiter: Waiter,
-        now: i64,
-        answers: &mut Answers,
-    ) -> Result<(), ResponseError> {
+    pub(super) fn try_join(&mut self, join: &Join, waiter: Waiter, now: i64) -> Outcome {
         if !SESSION_MS.contains(&join.session_ms) {
             return Err(ResponseError::InvalidSessionTimeout);
         }
         self.check_protocols(join)?;
         if join.member_id.is_empty() {
-            return self.join_without_id(join, waiter, now, answers);
+            return self.join_without_id(join, waiter, now);
         }
         if let Some(instance) = &join.instance {
             let caller = Caller { member_id: &join.member_id, instance: Some(instance), generation: self.generation };
             self.check_member(caller)?;
         }
         if self.invited.remove(&join.member_id).is_some() {
-            self.enter(join.member_id.clone(), join, waiter, now, answers);
+            self.enter(join.member_id.clone(), join, waiter, now);
             return Ok(());
         }
         let Some(member) = self.members.get_mut(&join.member_id) else {
             return Err(ResponseError::UnknownMemberId);
         };
-        let changed = member.protocols != join.protocols;
+        let changed = member.join.protocols != join.protocols;
         let leads = join.member_id == self.leader;
-        member.take(join, now);
-        match self.phase {
-            Phase::Assigning { .. } if !changed => answers.push((waiter, self.joined(&join.member_id, &self.leader))),
-            Phase::Stable if !changed && !leads => answers.push((waiter, self.joined(&join.member_id, &self.leader))),
-            _ => {
-                self.await_join(&join.member_id, waiter, answers);
-                self.rebalance(now, answers);
-            }
+        (member.join, member.last_seen) = (join.clone(), now);
+        let goes_on = match self.phase {
+            Phase::Assigning { .. } => !changed,
+            Phase::Stable => !changed && !leads,
+            _ => false,
+        };
+        match goes_on {
+            true => self.answers.push((waiter, self.joined(&join.member_id, &self.leader))),
+            false => self.await_join(&join.member_id, waiter, now),
         }
         Ok(())
     }
 
-    fn join_without_id(
-        &mut self,
-        join: &Join,
-        waiter: Waiter,
-        now: i64,
-        answers: &mut Answers,
-    ) -> Result<(), ResponseError> {
+    fn join_without_id(&mut self, join: &Join, waiter: Waiter, now: i64) -> Outcome {
         let known = join.instance.as_deref().and_then(|instance| self.member_of(instance)).map(str::to_owned);
         if let Some(old_id) = known {
-            self.replace(&old_id, join, waiter, now, answers);
+            self.replace(&old_id, join, waiter, now);
             return Ok(());
         }
         if join.id_first && join.instance.is_none() {
             self.invited.insert(join.fresh_id.clone(), now + join.session_ms);
             return Err(ResponseError::MemberIdRequired);
         }
-        self.enter(join.fresh_id.clone(), join, waiter, now, answers);
+        self.enter(join.fresh_id.clone(), join, waiter, now);
         Ok(())
     }
 
-    fn enter(&mut self, id: String, join: &Join, waiter: Waiter, now: i64, answers: &mut Answers) {
+    fn enter(&mut self, id: String, join: &Join, waiter: Waiter, now: i64) {
         if self.members.is_empty() {
             self.protocol_type = join.protocol_type.clone();
         }
         self.members.insert(id.clone(), Member::new(join, now));
-        self.await_join(&id, waiter, answers);
-        self.rebalance(now, answers);
+        self.await_join(&id, waiter, now);
     }
 
     /// A static member is back under a new id: the older holder of the instance id is fenced, and while nothing about
     /// the subscription changed its assignment goes on without a rebalance.
-    fn replace(&mut self, old_id: &str, join: &Join, waiter: Waiter, now: i64, answers: &mut Answers) {
+    fn replace(&mut self, old_id: &str, join: &Join, waiter: Waiter, now: i64) {
         let Some(old) = self.members.remove(old_id) else { return };
-        for waiter in [old.joining, old.syncing].into_iter().flatten() {
-            let error = ResponseError::FencedInstanceId;
-            answers.push((waiter, Answer::Refused { error, member_id: old_id.to_owned() }));
-        }
+        self.refuse(old.joining.into_iter().chain(old.syncing), ResponseError::FencedInstanceId, old_id);
         let mut member = Member::new(join, now);
         let unchanged = self.metadata(&old) == self.metadata(&member);
         member.assignment = old.assignment;
@@ -92,107 +78,81 @@ impl Group {
             self.leader = id.clone();
         }
         if self.phase == Phase::Stable && unchanged {
-            answers.push((waiter, self.joined(&id, &told_leader)));
+            self.answers.push((waiter, self.joined(&id, &told_leader)));
             return;
         }
-        self.await_join(&id, waiter, answers);
-        self.rebalance(now, answers);
+        self.await_join(&id, waiter, now);
     }
 
-    pub fn leave(&mut self, member_id: &str, instance: Option<&str>, now: i64) -> (Result<(), ResponseError>, Answers) {
-        let mut answers = Answers::new();
-        let id = match instance.map(|instance| self.member_of(instance).map(str::to_owned)) {
-            None => member_id.to_owned(),
-            Some(None) => return (Err(ResponseError::UnknownMemberId), answers),
-            Some(Some(id)) if !member_id.is_empty() && id != member_id => {
-                return (Err(ResponseError::FencedInstanceId), answers);
-            }
-            Some(Some(id)) => id,
-        };
-        if self.invited.remove(&id).is_some() {
-            self.complete_if_all_joined(now, &mut answers);
-            return (Ok(()), answers);
+    pub fn leave(&mut self, id: &str, now: i64) -> (Outcome, Answers) {
+        let known = self.members.contains_key(id);
+        let left = known || self.invited.remove(id).is_some();
+        if known {
+            self.remove(id);
+            self.rebalance(now);
         }
-        if !self.members.contains_key(&id) {
-            return (Err(ResponseError::UnknownMemberId), answers);
-        }
-        self.remove(&id, &mut answers);
-        self.rebalance(now, &mut answers);
-        self.complete_if_all_joined(now, &mut answers);
-        (Ok(()), answers)
+        self.complete_if_all_joined(now);
+        let left = if left { Ok(()) } else { Err(ResponseError::UnknownMemberId) };
+        (left, std::mem::take(&mut self.answers))
     }
 
     /// Drops who was silent for too long and ends phases whose time is up.
     pub fn expire(&mut self, now: i64) -> Answers {
-        let mut answers = Answers::new();
         self.invited.retain(|_, until| *until > now);
-        let mut gone: Vec<String> = Vec::new();
-        for (id, member) in &self.members {
-            let waits = member.joining.is_some() || member.syncing.is_some();
-            let unsynced = matches!(self.phase, Phase::Assigning { until } if until <= now) && !waits;
-            if unsynced || (!waits && member.last_seen + member.session_ms <= now) {
-                gone.push(id.clone());
-            }
-        }
-        for id in &gone {
-            self.remove(id, &mut answers);
-        }
         let late = matches!(self.phase, Phase::Assigning { until } if until <= now);
+        let gone = |member: &Member| {
+            let waits = member.joining.is_some() || member.syncing.is_some();
+            !waits && (late || member.last_seen + member.join.session_ms <= now)
+        };
+        let gone = self.members.iter().filter(|(_, member)| gone(member)).map(|(id, _)| id.clone());
+        let gone: Vec<String> = gone.collect();
+        gone.iter().for_each(|id| self.remove(id));
         if !gone.is_empty() || late {
-            self.rebalance(now, &mut answers);
+            self.rebalance(now);
         }
         match self.phase {
-            Phase::Gathering { until } if until <= now => self.complete(now, &mut answers),
-            _ => self.complete_if_all_joined(now, &mut answers),
+            Phase::Gathering { until } if until <= now => self.complete(now),
+            _ => self.complete_if_all_joined(now),
         }
-        answers
+        std::mem::take(&mut self.answers)
     }
 
-    fn remove(&mut self, id: &str, answers: &mut Answers) {
+    fn remove(&mut self, id: &str) {
         let Some(member) = self.members.remove(id) else { return };
-        for waiter in [member.joining, member.syncing].into_iter().flatten() {
-            let error = ResponseError::UnknownMemberId;
-            answers.push((waiter, Answer::Refused { error, member_id: id.to_owned() }));
-        }
+        self.refuse(member.joining.into_iter().chain(member.syncing), ResponseError::UnknownMemberId, id);
     }
 
-    fn await_join(&mut self, id: &str, waiter: Waiter, answers: &mut Answers) {
-        let Some(member) = self.members.get_mut(id) else { return };
-        if let Some(older) = member.joining.replace(waiter) {
-            let error = ResponseError::RebalanceInProgress;
-            answers.push((older, Answer::Refused { error, member_id: id.to_owned() }));
-        }
+    /// The member's join is answered when the next generation begins.
+    fn await_join(&mut self, id: &str, waiter: Waiter, now: i64) {
+        let older = self.members.get_mut(id).and_then(|member| member.joining.replace(waiter));
+        self.refuse(older, ResponseError::RebalanceInProgress, id);
+        self.rebalance(now);
     }
 
-    fn rebalance(&mut self, now: i64, answers: &mut Answers) {
+    fn rebalance(&mut self, now: i64) {
         if matches!(self.phase, Phase::Gathering { .. }) {
             return;
         }
-        for (id, member) in &mut self.members {
-            if let Some(waiter) = member.syncing.take() {
-                let error = ResponseError::RebalanceInProgress;
-                answers.push((waiter, Answer::Refused { error, member_id: id.clone() }));
-            }
+        let syncing = self.members.iter_mut().filter_map(|(id, member)| Some((member.syncing.take()?, id.clone())));
+        for (waiter, id) in syncing.collect::<Vec<_>>() {
+            self.refuse(Some(waiter), ResponseError::RebalanceInProgress, &id);
         }
         self.phase = Phase::Gathering { until: now + self.longest_rebalance() };
     }
 
-    pub(super) fn complete_if_all_joined(&mut self, now: i64, answers: &mut Answers) {
+    pub(super) fn complete_if_all_joined(&mut self, now: i64) {
         let all = self.members.values().all(|member| member.joining.is_some());
         if matches!(self.phase, Phase::Gathering { .. }) && all && self.invited.is_empty() {
-            self.complete(now, answers);
+            self.complete(now);
         }
     }
 
     /// Begins the next generation with those who joined. Static members that did not are kept until their session ends.
-    fn complete(&mut self, now: i64, answers: &mut Answers) {
-        self.members.retain(|_, member| member.joining.is_some() || member.instance.is_some());
+    fn complete(&mut self, now: i64) {
+        self.members.retain(|_, member| member.joining.is_some() || member.join.instance.is_some());
         if self.members.is_empty() {
-            *self = Group {
-                generation: self.generation + 1,
-                invited: std::mem::take(&mut self.invited),
-                ..Group::default()
-            };
+            let (invited, answers) = (std::mem::take(&mut self.invited), std::mem::take(&mut self.answers));
+            *self = Group { generation: self.generation + 1, invited, answers, ..Group::default() };
             return;
         }
         let until = now + self.longest_rebalance();
@@ -215,14 +175,15 @@ impl Group {
                 joined.push((waiter, id.clone()));
             }
         }
-        answers.extend(joined.into_iter().map(|(waiter, id)| (waiter, self.joined(&id, &self.leader))));
+        let joined: Answers = joined.into_iter().map(|(waiter, id)| (waiter, self.joined(&id, &self.leader))).collect();
+        self.answers.extend(joined);
     }
 
     fn joined(&self, member_id: &str, leader: &str) -> Answer {
         let tells = if member_id == leader { Some(&self.members) } else { None };
         let members = tells.into_iter().flatten().map(|(id, member)| Joined {
             member_id: id.clone(),
-            instance: member.instance.clone(),
+            instance: member.join.instance.clone(),
             metadata: self.metadata(member),
         });
         Answer::Joined {
@@ -236,7 +197,7 @@ impl Group {
 
     /// What the member said for the protocol that the group uses.
     pub fn metadata(&self, member: &Member) -> Bytes {
-        let said = member.protocols.iter().find(|(name, _)| *name == self.protocol);
+        let said = member.join.protocols.iter().find(|(name, _)| *name == self.protocol);
         said.map(|(_, metadata)| metadata.clone()).unwrap_or_default()
     }
 
@@ -246,13 +207,13 @@ impl Group {
         let favourites: Vec<&String> = self
             .members
             .values()
-            .filter_map(|member| member.protocols.iter().map(|(name, _)| name).find(|name| common(name)))
+            .filter_map(|member| member.join.protocols.iter().map(|(name, _)| name).find(|name| common(name)))
             .collect();
         let votes = |name: &String| favourites.iter().filter(|other| **other == name).count();
         favourites.iter().max_by_key(|name| votes(name)).map(|name| name.to_string()).unwrap_or_default()
     }
 
-    fn check_protocols(&self, join: &Join) -> Result<(), ResponseError> {
+    fn check_protocols(&self, join: &Join) -> Outcome {
         let mut others = self.members.iter().filter(|(id, _)| **id != join.member_id).map(|(_, member)| member);
         let same_type = self.members.is_empty() || self.protocol_type == join.protocol_type;
         let agrees = join.protocols.iter().any(|(name, _)| others.clone().all(|member| member.knows(name)));
@@ -264,34 +225,16 @@ impl Group {
     }
 
     fn longest_rebalance(&self) -> i64 {
-        self.members.values().map(|member| member.rebalance_ms).max().unwrap_or_default()
+        self.members.values().map(|member| member.join.rebalance_ms).max().unwrap_or_default()
     }
 }
 
 impl Member {
     fn new(join: &Join, now: i64) -> Member {
-        Member {
-            instance: join.instance.clone(),
-            client_id: join.client_id.clone(),
-            client_host: join.client_host.clone(),
-            protocols: join.protocols.clone(),
-            assignment: Bytes::new(),
-            session_ms: join.session_ms,
-            rebalance_ms: join.rebalance_ms,
-            last_seen: now,
-            joining: None,
-            syncing: None,
-        }
-    }
-
-    fn take(&mut self, join: &Join, now: i64) {
-        self.protocols = join.protocols.clone();
-        self.session_ms = join.session_ms;
-        self.rebalance_ms = join.rebalance_ms;
-        self.last_seen = now;
+        Member { join: join.clone(), assignment: Bytes::new(), last_seen: now, joining: None, syncing: None }
     }
 
     fn knows(&self, protocol: &str) -> bool {
-        self.protocols.iter().any(|(name, _)| name == protocol)
+        self.join.protocols.iter().any(|(name, _)| name == protocol)
     }
 }

@@ -14,8 +14,10 @@ mod membership;
 #[cfg(test)]
 mod tests;
 
+use crate::embedded::broker::Outcome;
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
+use kafka_protocol::protocol::StrBytes;
 use std::collections::BTreeMap;
 
 /// Whom an answer is for; the edge keeps the other end.
@@ -31,6 +33,8 @@ pub struct Group {
     pub members: BTreeMap<String, Member>,
     /// Ids given out with `MEMBER_ID_REQUIRED`, and when they lapse.
     invited: BTreeMap<String, i64>,
+    /// Of the call that is running; it returns them.
+    answers: Answers,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -48,13 +52,9 @@ pub enum Phase {
 
 #[derive(Debug)]
 pub struct Member {
-    pub instance: Option<String>,
-    pub client_id: String,
-    pub client_host: String,
-    pub protocols: Vec<(String, Bytes)>,
+    /// As it last joined.
+    pub join: Join,
     pub assignment: Bytes,
-    session_ms: i64,
-    rebalance_ms: i64,
     last_seen: i64,
     joining: Option<Waiter>,
     syncing: Option<Waiter>,
@@ -82,6 +82,12 @@ pub struct Caller<'a> {
     pub member_id: &'a str,
     pub instance: Option<&'a str>,
     pub generation: i32,
+}
+
+impl<'a> Caller<'a> {
+    pub fn new(member_id: &'a str, instance: &'a Option<StrBytes>, generation: i32) -> Caller<'a> {
+        Caller { member_id, instance: instance.as_deref(), generation }
+    }
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -113,16 +119,15 @@ impl Group {
     }
 
     pub fn join(&mut self, join: Join, waiter: Waiter, now: i64) -> Answers {
-        let mut answers = Answers::new();
-        if let Err(error) = self.try_join(&join, waiter, now, &mut answers) {
+        if let Err(error) = self.try_join(&join, waiter, now) {
             let given = error == ResponseError::MemberIdRequired;
-            let member_id = if given { join.fresh_id } else { join.member_id };
-            answers.push((waiter, Answer::Refused { error, member_id }));
+            self.refuse(Some(waiter), error, if given { &join.fresh_id } else { &join.member_id });
         }
-        self.complete_if_all_joined(now, &mut answers);
-        answers
+        self.complete_if_all_joined(now);
+        std::mem::take(&mut self.answers)
     }
 
+    /// `protocol`: type and name as the caller believes them to be; `assignments`: what the leader decided.
     pub fn sync(
         &mut self,
         caller: Caller<'_>,
@@ -131,37 +136,33 @@ impl Group {
         waiter: Waiter,
         now: i64,
     ) -> Answers {
-        let mut answers = Answers::new();
-        if let Err(error) = self.try_sync(caller, protocol, assignments, waiter, now, &mut answers) {
-            answers.push((waiter, Answer::Refused { error, member_id: caller.member_id.to_owned() }));
+        match self.check_sync(caller, protocol) {
+            Ok(()) => self.take_sync(caller.member_id, assignments, waiter, now),
+            Err(error) => self.refuse(Some(waiter), error, caller.member_id),
         }
-        answers
+        std::mem::take(&mut self.answers)
     }
 
-    fn try_sync(
-        &mut self,
-        caller: Caller<'_>,
-        protocol: (Option<&str>, Option<&str>),
-        assignments: Vec<(String, Bytes)>,
-        waiter: Waiter,
-        now: i64,
-        answers: &mut Answers,
-    ) -> Result<(), ResponseError> {
+    fn check_sync(&self, caller: Caller<'_>, protocol: (Option<&str>, Option<&str>)) -> Outcome {
         self.check_member(caller)?;
         let differs = |said: Option<&str>, is: &str| said.is_some_and(|said| said != is);
         if differs(protocol.0, &self.protocol_type) || differs(protocol.1, &self.protocol) {
             return Err(ResponseError::InconsistentGroupProtocol);
         }
-        if let Phase::Gathering { .. } | Phase::Empty = self.phase {
-            return Err(ResponseError::RebalanceInProgress);
+        match self.phase {
+            Phase::Gathering { .. } | Phase::Empty => Err(ResponseError::RebalanceInProgress),
+            Phase::Assigning { .. } | Phase::Stable => Ok(()),
         }
-        if let Some(member) = self.members.get_mut(caller.member_id) {
+    }
+
+    fn take_sync(&mut self, member_id: &str, assignments: Vec<(String, Bytes)>, waiter: Waiter, now: i64) {
+        if let Some(member) = self.members.get_mut(member_id) {
             member.last_seen = now;
             member.syncing = Some(waiter);
         }
         if matches!(self.phase, Phase::Assigning { .. }) {
-            if caller.member_id != self.leader {
-                return Ok(());
+            if member_id != self.leader {
+                return;
             }
             for (member_id, assignment) in assignments {
                 if let Some(member) = self.members.get_mut(&member_id) {
@@ -175,13 +176,17 @@ impl Group {
                 member.last_seen = now;
                 let (protocol_type, protocol) = (self.protocol_type.clone(), self.protocol.clone());
                 let assignment = member.assignment.clone();
-                answers.push((waiter, Answer::Synced { protocol_type, protocol, assignment }));
+                self.answers.push((waiter, Answer::Synced { protocol_type, protocol, assignment }));
             }
         }
-        Ok(())
     }
 
-    pub fn heartbeat(&mut self, caller: Caller<'_>, now: i64) -> Result<(), ResponseError> {
+    fn refuse(&mut self, waiters: impl IntoIterator<Item = Waiter>, error: ResponseError, member_id: &str) {
+        let refused = |waiter| (waiter, Answer::Refused { error, member_id: member_id.to_owned() });
+        self.answers.extend(waiters.into_iter().map(refused));
+    }
+
+    pub fn heartbeat(&mut self, caller: Caller<'_>, now: i64) -> Outcome {
         self.check_member(caller)?;
         self.touch(caller.member_id, now);
         if matches!(self.phase, Phase::Gathering { .. }) { Err(ResponseError::RebalanceInProgress) } else { Ok(()) }
@@ -189,7 +194,7 @@ impl Group {
 
     /// Whether this caller may commit offsets. Outside a transaction, a caller without a membership may only do so
     /// while the group is empty.
-    pub fn check_commit(&mut self, caller: Caller<'_>, in_transaction: bool, now: i64) -> Result<(), ResponseError> {
+    pub fn check_commit(&mut self, caller: Caller<'_>, in_transaction: bool, now: i64) -> Outcome {
         let no_member = caller.generation < 0 && caller.member_id.is_empty() && caller.instance.is_none();
         if no_member && (in_transaction || self.members.is_empty()) {
             return Ok(());
@@ -205,7 +210,7 @@ impl Group {
         Ok(())
     }
 
-    fn check_member(&self, caller: Caller<'_>) -> Result<(), ResponseError> {
+    fn check_member(&self, caller: Caller<'_>) -> Outcome {
         if let Some(instance) = caller.instance {
             match self.member_of(instance) {
                 None => return Err(ResponseError::UnknownMemberId),
@@ -230,7 +235,7 @@ impl Group {
 
     /// The member that holds a static instance id.
     fn member_of(&self, instance: &str) -> Option<&str> {
-        let held = |member: &Member| member.instance.as_deref() == Some(instance);
+        let held = |member: &Member| member.join.instance.as_deref() == Some(instance);
         self.members.iter().find(|(_, member)| held(member)).map(|(id, _)| id.as_str())
     }
 }

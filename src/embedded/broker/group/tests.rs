@@ -85,7 +85,7 @@ fn newer_clients_get_an_id_first() {
 #[test]
 fn who_leaves_or_falls_silent_is_replaced_by_a_rebalance() {
     let mut group = two();
-    assert_eq!(group.leave("b", None, 0), (Ok(()), vec![]));
+    assert_eq!(group.leave("b", 0), (Ok(()), vec![]));
     assert_eq!(group.heartbeat(caller("a", 2), 0), Err(ResponseError::RebalanceInProgress));
     assert_eq!(generation(&group.join(join("a", "", None), 7, 0), 7), (3, 1));
 

@@ -3,6 +3,7 @@
 //! A producer's batch is stored as it came. The broker rewrites only the base offset and the leader epoch, which lie
 //! outside the checksum; a topic with broker timestamps also gets its time field rewritten, and the checksum with it.
 
+use crate::embedded::broker::Outcome;
 use kafka_protocol::error::ResponseError;
 
 /// Bytes before the first record.
@@ -12,6 +13,7 @@ pub const LENGTH_PREFIX: usize = 12;
 /// There is never another leader, so the epoch never moves.
 pub const LEADER_EPOCH: i32 = 0;
 pub const NO_PRODUCER: i64 = -1;
+pub const NO_TIMESTAMP: i64 = -1;
 
 const CRC_AT: usize = 17;
 const CRC_FROM: usize = 21;
@@ -92,7 +94,7 @@ impl Batch {
     }
 
     /// What a producer may send: whole, intact, and not pretending to be the broker.
-    pub fn check_from_client(&self, bytes: &[u8]) -> Result<(), ResponseError> {
+    pub fn check_from_client(&self, bytes: &[u8]) -> Outcome {
         if self.magic != 2 {
             return Err(ResponseError::UnsupportedForMessageFormat);
         }
@@ -118,10 +120,14 @@ pub fn set_offset(bytes: &mut [u8], base_offset: i64) {
 
 /// Replaces the producer's time by the broker's (`message.timestamp.type=LogAppendTime`).
 pub fn set_broker_time(bytes: &mut [u8], now: i64) {
-    let attributes = i16_at(bytes, 21) | TIMESTAMP_TYPE;
-    bytes[21..23].copy_from_slice(&attributes.to_be_bytes());
-    bytes[MAX_TIMESTAMP_AT..MAX_TIMESTAMP_AT + 8].copy_from_slice(&now.to_be_bytes());
+    set_time(bytes, i16_at(bytes, 21) | TIMESTAMP_TYPE, now);
     seal(bytes);
+}
+
+/// Writes attributes and largest timestamp; the checksum is the caller's to mend.
+pub fn set_time(bytes: &mut [u8], attributes: i16, max_timestamp: i64) {
+    bytes[21..23].copy_from_slice(&attributes.to_be_bytes());
+    bytes[MAX_TIMESTAMP_AT..MAX_TIMESTAMP_AT + 8].copy_from_slice(&max_timestamp.to_be_bytes());
 }
 
 /// Writes length, count of records and checksum of a batch whose records were replaced.
@@ -188,14 +194,14 @@ pub mod tests {
     pub type Plain<'a> = (Option<&'a str>, Option<&'a str>, i64);
 
     pub fn records(producer: (i64, i16, i32), transactional: bool, plain: &[Plain<'_>]) -> Vec<u8> {
-        encoded(producer, transactional, plain, Compression::None)
+        packed(producer, transactional, plain, Compression::None)
     }
 
     pub fn compressed(plain: &[Plain<'_>], compression: Compression) -> Vec<u8> {
-        encoded((-1, -1, -1), false, plain, compression)
+        packed((-1, -1, -1), false, plain, compression)
     }
 
-    fn encoded(
+    pub fn packed(
         producer: (i64, i16, i32),
         transactional: bool,
         plain: &[Plain<'_>],

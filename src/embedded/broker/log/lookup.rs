@@ -30,18 +30,9 @@ impl Log {
             return Some((batch.base_offset.max(self.start), batch.max_timestamp));
         }
         match records::find(batch, bytes, |record| record.timestamp >= timestamp && record.offset >= self.start) {
-            Ok(found) => found.map(|record| (record.offset, record.timestamp)),
+            Ok(found) => found,
             // What cannot be looked into is not skipped: its reader begins a little early.
             Err(_) => Some((batch.base_offset.max(self.start), batch.max_timestamp)),
-        }
-    }
-
-    /// Offset and time of the record with the largest timestamp.
-    pub fn offset_of_max_time(&self) -> io::Result<Option<(i64, i64)>> {
-        let times = self.segments.iter().filter(|segment| segment.last_offset >= self.start);
-        match times.map(|segment| segment.max_timestamp).max() {
-            Some(max) if max > i64::MIN => self.offset_at(max),
-            _ => Ok(None),
         }
     }
 }
@@ -55,7 +46,7 @@ mod tests {
     #[test]
     fn a_time_inside_a_batch_finds_the_record_and_not_the_batch() {
         let dir = tempfile::tempdir().unwrap();
-        let mut log = Log::open(dir.path(), 0, false).unwrap();
+        let mut log = Log::open(dir.path(), 0).unwrap();
         for times in [[10, 20, 30], [25, 40, 35]] {
             let plain: Vec<_> = times.iter().map(|time| (None, Some("v"), *time)).collect();
             log.append(&records((-1, -1, -1), false, &plain), &Settings::default(), 0).unwrap();
@@ -70,6 +61,5 @@ mod tests {
         ] {
             assert_eq!(log.offset_at(asked).unwrap(), expected, "time {asked}");
         }
-        assert_eq!(log.offset_of_max_time().unwrap(), Some((4, 40)));
     }
 }

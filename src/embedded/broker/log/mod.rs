@@ -7,31 +7,26 @@
 //! Not here: who waits for new records (`partition.rs`); retention and compaction, which are not done.
 
 pub mod batch;
+pub mod compaction;
 mod lookup;
 pub mod producers;
 mod records;
 mod recovery;
+mod retention;
 pub mod segment;
 
+use super::outage::Outage;
 use super::settings::Settings;
+use crate::embedded::broker::Outcome;
 use batch::Batch;
 use kafka_protocol::error::ResponseError;
-use producers::{Producers, Verdict};
+use producers::Producers;
 use segment::{Segment, Slice};
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error("cannot open the log {path}: {source}")]
-    Io { path: PathBuf, source: std::io::Error },
-    #[error(
-        "segment {path} is damaged at byte {position} although later segments follow; restore it from a copy, or \
-         remove it to go on without its records"
-    )]
-    Damaged { path: PathBuf, position: u64 },
-}
+const NEVER_EMPTY: &str = "a log has at least one segment from open to close";
 
 #[derive(Debug)]
 pub struct Log {
@@ -40,11 +35,12 @@ pub struct Log {
     segments: Vec<Segment>,
     start: i64,
     next: i64,
-    producers: Producers,
-    /// Force every batch to disk before it counts.
-    sync: bool,
+    pub producers: Producers,
+    /// Up to which offset passes of compaction came, and when, since the broker's start.
+    passes: Vec<(i64, i64)>,
     /// Files with writes that were not yet forced to disk.
-    unsynced: Vec<Arc<File>>,
+    pub unsynced: Vec<Arc<File>>,
+    outage: Outage,
 }
 
 /// What became of a client's batch.
@@ -70,33 +66,23 @@ impl Log {
         self.producers.first_open().unwrap_or(self.next)
     }
 
-    pub fn producers(&self) -> &Producers {
-        &self.producers
-    }
-
-    pub fn admit(&mut self, producer_id: i64, epoch: i16, now: i64) {
-        self.producers.admit(producer_id, epoch, now);
-    }
-
-    /// Appends one batch of a client, or recognises it as a retry of one that is already here.
-    pub fn append(&mut self, records: &[u8], settings: &Settings, now: i64) -> Result<Placed, Refused> {
+    /// Appends one batch of a client, or recognises it as a retry of one that is already here. `InvalidTxnState`: the partition is not
+    /// part of its producer's transaction; the coordinator knows why.
+    pub fn append(&mut self, records: &[u8], settings: &Settings, now: i64) -> Outcome<Placed> {
         let batch = Batch::parse(records).filter(|batch| batch.size == records.len());
         let batch = batch.ok_or(ResponseError::InvalidRecord)?;
         batch.check_from_client(records)?;
         if records.len() > settings.max_message_bytes {
-            return Err(ResponseError::MessageTooLarge.into());
+            return Err(ResponseError::MessageTooLarge);
         }
-        match self.producers.judge(&batch) {
-            Verdict::Append => {}
-            Verdict::Duplicate(base_offset) => return Ok(Placed { base_offset, broker_time: -1 }),
-            Verdict::NotAdmitted => return Err(Refused::NotAdmitted(batch.producer_id, batch.producer_epoch)),
-            Verdict::Refuse(error) => return Err(error.into()),
+        if let Some(base_offset) = self.producers.judge(&batch)? {
+            return Ok(Placed { base_offset, broker_time: -1 });
         }
         if settings.compacted {
             // A compacted topic cannot keep records without a key.
-            let keyless = records::find(&batch, records, |record| !record.has_key);
+            let keyless = records::find(&batch, records, |record| record.key.is_none());
             if keyless.map_err(|_| ResponseError::CorruptMessage)?.is_some() {
-                return Err(ResponseError::InvalidRecord.into());
+                return Err(ResponseError::InvalidRecord);
             }
         }
         let mut bytes = records.to_vec();
@@ -104,54 +90,55 @@ impl Log {
         if settings.broker_time {
             batch::set_broker_time(&mut bytes, now);
         }
-        let batch = self.write(&mut bytes, settings, now)?;
-        self.producers.appended(&batch);
+        let batch = self.write(&mut bytes, settings)?;
+        self.producers.appended(&batch, now);
         Ok(Placed { base_offset: batch.base_offset, broker_time })
     }
 
     /// Appends the control record that ends a transaction here.
-    pub fn end_transaction(
-        &mut self,
-        producer: (i64, i16),
-        commit: bool,
-        settings: &Settings,
-        now: i64,
-    ) -> Result<(), ResponseError> {
-        let mut bytes = batch::marker(producer.0, producer.1, commit, now);
-        let batch = self.write(&mut bytes, settings, now)?;
-        self.producers.ended(&batch, commit);
+    pub fn end_transaction(&mut self, producer: (i64, i16), commit: bool, settings: &Settings, now: i64) -> Outcome {
+        let batch = self.write(&mut batch::marker(producer.0, producer.1, commit, now), settings)?;
+        self.producers.ended(&batch, commit, now);
         Ok(())
     }
 
-    fn write(&mut self, bytes: &mut [u8], settings: &Settings, now: i64) -> Result<Batch, ResponseError> {
+    fn write(&mut self, bytes: &mut [u8], settings: &Settings) -> Outcome<Batch> {
         batch::set_offset(bytes, self.next);
         let batch = Batch::parse(bytes).ok_or(ResponseError::CorruptMessage)?;
-        let active = self.active();
-        let full = active.size + bytes.len() as u64 > settings.segment_bytes;
-        let old = active.first_timestamp.is_some_and(|first| now.saturating_sub(first) > settings.segment_ms);
-        if active.size > 0 && (full || old) {
-            self.roll().map_err(|error| storage_failed(&self.dir, &error))?;
-        }
-        let Some(active) = self.segments.last_mut() else { return Err(ResponseError::KafkaStorageError) };
-        active.append(bytes, &batch, self.sync).map_err(|error| storage_failed(&self.dir, &error))?;
-        let file = active.file.clone();
-        if !self.sync && self.unsynced.last().is_none_or(|last| !Arc::ptr_eq(last, &file)) {
-            self.unsynced.push(file);
-        }
+        let written = self.put(bytes, &batch, settings);
+        self.outage.note(format_args!("write to the log {}", self.dir.display()), &written);
+        written.map_err(|_| ResponseError::KafkaStorageError)?;
         self.next = batch.last_offset() + 1;
         Ok(batch)
     }
 
+    fn put(&mut self, bytes: &[u8], batch: &Batch, settings: &Settings) -> std::io::Result<()> {
+        let active = self.active();
+        let full = active.size + bytes.len() as u64 > settings.segment_bytes;
+        let reach = active.first_timestamp.map_or(0, |first| batch.max_timestamp.saturating_sub(first));
+        if active.size > 0 && (full || reach > settings.segment_ms) {
+            self.roll()?;
+        }
+        let active = self.segments.last_mut().expect(NEVER_EMPTY);
+        active.append(bytes, batch)?;
+        if self.unsynced.last().is_none_or(|last| !Arc::ptr_eq(last, &active.file)) {
+            self.unsynced.push(active.file.clone());
+        }
+        Ok(())
+    }
+
     /// Seals the active segment and begins a new one at the end. The producers are written down beside it, because
-    /// retention may remove the batches that tell of them.
+    /// retention and compaction may remove the batches that tell of them; after it, because a start believes only what does not reach
+    /// beyond the last segment's beginning.
     fn roll(&mut self) -> std::io::Result<()> {
+        let fresh = Segment::open(segment::path(&self.dir, self.next), self.next)?;
         self.save_producers()?;
-        self.segments.push(Segment::open(&self.dir, self.next)?);
+        self.segments.push(fresh);
         Ok(())
     }
 
     fn active(&self) -> &Segment {
-        self.segments.last().expect("a log has at least one segment from open to close")
+        self.segments.last().expect(NEVER_EMPTY)
     }
 
     /// Where to read from `offset` on; `None` outside `start..=end`.
@@ -171,29 +158,5 @@ impl Log {
             self.segments.remove(0).remove()?;
         }
         Ok(())
-    }
-
-    /// Files to force to disk; they are taken as done.
-    pub fn take_unsynced(&mut self) -> Vec<Arc<File>> {
-        std::mem::take(&mut self.unsynced)
-    }
-}
-
-fn storage_failed(dir: &Path, error: &std::io::Error) -> ResponseError {
-    tracing::error!(dir = %dir.display(), %error, "cannot write to the log");
-    ResponseError::KafkaStorageError
-}
-
-/// Why a batch was not appended.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Refused {
-    Error(ResponseError),
-    /// The coordinator has not added this partition to the transaction of this producer and epoch.
-    NotAdmitted(i64, i16),
-}
-
-impl From<ResponseError> for Refused {
-    fn from(error: ResponseError) -> Refused {
-        Refused::Error(error)
     }
 }

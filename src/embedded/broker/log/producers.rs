@@ -5,9 +5,10 @@
 //! for batches that retention has removed, from the snapshot beside it).
 
 use super::batch::{Batch, NO_PRODUCER};
+use crate::embedded::broker::Outcome;
 use kafka_protocol::error::ResponseError;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A producer may have five batches in flight, so a retry can reach this far back.
 const REMEMBERED: usize = 5;
@@ -19,7 +20,7 @@ pub struct Producers {
     aborted: Vec<Aborted>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Producer {
     epoch: i16,
     seen: VecDeque<Seen>,
@@ -29,7 +30,7 @@ struct Producer {
     admitted: bool,
     /// The epoch was raised here, so the sequence must begin at 0. (A producer that was forgotten goes on where it is.)
     raised: bool,
-    last_timestamp: i64,
+    last_seen: i64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,35 +48,26 @@ pub struct Aborted {
     pub last: i64,
 }
 
-#[derive(Debug, PartialEq, Eq)]
-pub enum Verdict {
-    Append,
-    /// The batch is already in the log, at this offset.
-    Duplicate(i64),
-    /// Transactional, but the partition is not part of the producer's transaction: the coordinator knows why.
-    NotAdmitted,
-    Refuse(ResponseError),
-}
-
 impl Producers {
-    /// What to do with a client's batch.
-    pub fn judge(&self, batch: &Batch) -> Verdict {
+    /// Whether a client's batch may be appended; the offset if it is already in the log.
+    pub fn judge(&self, batch: &Batch) -> Outcome<Option<i64>> {
+        let not_admitted = Err(ResponseError::InvalidTxnState);
         if batch.producer_id == NO_PRODUCER {
-            return Verdict::Append;
+            return Ok(None);
         }
         let Some(producer) = self.known.get(&batch.producer_id) else {
             // Nothing is remembered (new, expired, or its records are gone): any first sequence is taken.
-            return if batch.is_transactional() { Verdict::NotAdmitted } else { Verdict::Append };
+            return if batch.is_transactional() { not_admitted } else { Ok(None) };
         };
         if batch.producer_epoch < producer.epoch {
-            return Verdict::Refuse(ResponseError::InvalidProducerEpoch);
+            return Err(ResponseError::InvalidProducerEpoch);
         }
         let same_epoch = batch.producer_epoch == producer.epoch;
         if same_epoch && let Some(seen) = producer.seen.iter().find(|seen| seen.is(batch)) {
-            return Verdict::Duplicate(seen.base_offset);
+            return Ok(Some(seen.base_offset));
         }
         if batch.is_transactional() && !(same_epoch && producer.admitted) {
-            return Verdict::NotAdmitted;
+            return not_admitted;
         }
         let last = producer.seen.back().filter(|_| same_epoch).map(|seen| seen.last_sequence);
         let follows = match last {
@@ -83,16 +75,16 @@ impl Producers {
             Some(last) => batch.base_sequence == last + 1,
             None => batch.base_sequence == 0 || (same_epoch && !producer.raised),
         };
-        if follows { Verdict::Append } else { Verdict::Refuse(ResponseError::OutOfOrderSequenceNumber) }
+        if follows { Ok(None) } else { Err(ResponseError::OutOfOrderSequenceNumber) }
     }
 
     /// Remembers an appended data batch.
-    pub fn appended(&mut self, batch: &Batch) {
+    pub fn appended(&mut self, batch: &Batch, now: i64) {
         if batch.producer_id == NO_PRODUCER {
             return;
         }
         let producer = self.at_epoch(batch.producer_id, batch.producer_epoch);
-        producer.last_timestamp = batch.max_timestamp;
+        producer.last_seen = now;
         if producer.seen.len() == REMEMBERED {
             producer.seen.pop_front();
         }
@@ -101,16 +93,17 @@ impl Producers {
             last_sequence: batch.last_sequence(),
             base_offset: batch.base_offset,
         });
-        if batch.is_transactional() && producer.open.is_none() {
+        // Compaction may leave no more of a batch than its header.
+        if batch.is_transactional() && batch.count > 0 && producer.open.is_none() {
             producer.open = Some(batch.base_offset);
         }
     }
 
     /// Remembers an appended control batch.
-    pub fn ended(&mut self, batch: &Batch, commit: bool) {
+    pub fn ended(&mut self, batch: &Batch, commit: bool, now: i64) {
         let producer = self.at_epoch(batch.producer_id, batch.producer_epoch);
         producer.admitted = false;
-        producer.last_timestamp = batch.max_timestamp;
+        producer.last_seen = now;
         if let Some(first) = producer.open.take()
             && !commit
         {
@@ -122,7 +115,7 @@ impl Producers {
     pub fn admit(&mut self, producer_id: i64, epoch: i16, now: i64) {
         let producer = self.at_epoch(producer_id, epoch);
         producer.admitted = true;
-        producer.last_timestamp = now;
+        producer.last_seen = now;
     }
 
     /// After a restart only the coordinator knows which transactions are running.
@@ -131,14 +124,8 @@ impl Producers {
     }
 
     fn at_epoch(&mut self, producer_id: i64, epoch: i16) -> &mut Producer {
-        let producer = self.known.entry(producer_id).or_insert_with(|| Producer {
-            epoch,
-            seen: VecDeque::new(),
-            open: None,
-            admitted: false,
-            raised: false,
-            last_timestamp: 0,
-        });
+        let fresh = Producer { epoch, ..Producer::default() };
+        let producer = self.known.entry(producer_id).or_insert(fresh);
         if producer.epoch != epoch {
             producer.epoch = epoch;
             producer.seen.clear();
@@ -162,19 +149,27 @@ impl Producers {
         self.aborted[start..].iter().filter(move |aborted| aborted.first < to)
     }
 
-    #[cfg(test)]
     /// Whether an aborted transaction of this producer covers `offset`.
     pub fn is_aborted(&self, producer_id: i64, offset: i64) -> bool {
         self.aborted_between(offset, offset + 1).any(|aborted| aborted.producer_id == producer_id)
     }
 
-    #[cfg(test)]
+    /// Compaction has removed the aborted records before `end` together with their markers: to go on listing them would
+    /// make a reader skip what the same producer committed later.
+    pub fn forget_aborted_before(&mut self, end: i64) {
+        self.aborted.retain(|aborted| aborted.last >= end);
+    }
+
+    /// The same after a restart: `markers` are the offsets of those that are there.
+    pub fn keep_aborted(&mut self, markers: &BTreeSet<i64>) {
+        self.aborted.retain(|aborted| markers.contains(&aborted.last));
+    }
+
     /// Forgets aborted transactions before the log's start, and producers silent since `idle_since`.
     pub fn forget(&mut self, log_start: i64, idle_since: i64) {
-        self.aborted.retain(|aborted| aborted.last >= log_start);
-        self.known.retain(|_, producer| {
-            producer.open.is_some() || producer.admitted || producer.last_timestamp >= idle_since
-        });
+        self.forget_aborted_before(log_start);
+        self.known
+            .retain(|_, producer| producer.open.is_some() || producer.admitted || producer.last_seen >= idle_since);
     }
 }
 
@@ -204,14 +199,14 @@ mod tests {
         let mut producers = Producers::default();
         for at in 0..6 {
             let next = batch(1, 0, at * 10, 10, i64::from(at) * 10);
-            assert_eq!(producers.judge(&next), Verdict::Append);
-            producers.appended(&next);
+            assert_eq!(producers.judge(&next), Ok(None));
+            producers.appended(&next, 0);
         }
-        assert_eq!(producers.judge(&batch(1, 0, 10, 10, 0)), Verdict::Duplicate(10));
-        assert_eq!(producers.judge(&batch(1, 0, 50, 10, 0)), Verdict::Duplicate(50));
+        assert_eq!(producers.judge(&batch(1, 0, 10, 10, 0)), Ok(Some(10)));
+        assert_eq!(producers.judge(&batch(1, 0, 50, 10, 0)), Ok(Some(50)));
         // Older than five, a gap, and a different cut of a known batch are all out of order.
         for sequence in [0, 61, 55] {
-            let wrong = Verdict::Refuse(ResponseError::OutOfOrderSequenceNumber);
+            let wrong = Err(ResponseError::OutOfOrderSequenceNumber);
             assert_eq!(producers.judge(&batch(1, 0, sequence, 10, 0)), wrong, "{sequence}");
         }
     }
@@ -219,49 +214,49 @@ mod tests {
     #[test]
     fn an_old_epoch_is_refused_and_a_new_one_starts_at_zero() {
         let mut producers = Producers::default();
-        producers.appended(&batch(1, 3, 0, 5, 0));
-        assert_eq!(producers.judge(&batch(1, 2, 5, 1, 0)), Verdict::Refuse(ResponseError::InvalidProducerEpoch));
-        assert_eq!(producers.judge(&batch(1, 4, 5, 1, 0)), Verdict::Refuse(ResponseError::OutOfOrderSequenceNumber));
-        assert_eq!(producers.judge(&batch(1, 4, 0, 1, 0)), Verdict::Append);
+        producers.appended(&batch(1, 3, 0, 5, 0), 0);
+        assert_eq!(producers.judge(&batch(1, 2, 5, 1, 0)), Err(ResponseError::InvalidProducerEpoch));
+        assert_eq!(producers.judge(&batch(1, 4, 5, 1, 0)), Err(ResponseError::OutOfOrderSequenceNumber));
+        assert_eq!(producers.judge(&batch(1, 4, 0, 1, 0)), Ok(None));
     }
 
     #[test]
     fn a_forgotten_producer_goes_on_with_its_own_sequence() {
         let mut producers = Producers::default();
-        producers.appended(&batch(1, 0, 0, 5, 0));
+        producers.appended(&batch(1, 0, 0, 5, 0), 0);
         producers.forget(0, 1);
         producers.admit(1, 0, 2);
-        assert_eq!(producers.judge(&transactional(batch(1, 0, 5, 5, 5))), Verdict::Append);
+        assert_eq!(producers.judge(&transactional(batch(1, 0, 5, 5, 5))), Ok(None));
     }
 
     #[test]
     fn sequences_wrap_to_zero() {
         let mut producers = Producers::default();
-        producers.appended(&batch(1, 0, i32::MAX, 1, 0));
-        assert_eq!(producers.judge(&batch(1, 0, 0, 1, 1)), Verdict::Append);
+        producers.appended(&batch(1, 0, i32::MAX, 1, 0), 0);
+        assert_eq!(producers.judge(&batch(1, 0, 0, 1, 1)), Ok(None));
     }
 
     #[test]
     fn a_transactional_batch_needs_the_coordinators_word() {
         let mut producers = Producers::default();
         let data = transactional(batch(1, 0, 0, 5, 0));
-        assert_eq!(producers.judge(&data), Verdict::NotAdmitted);
+        assert_eq!(producers.judge(&data), Err(ResponseError::InvalidTxnState));
         producers.admit(1, 0, 0);
-        assert_eq!(producers.judge(&data), Verdict::Append);
-        producers.appended(&data);
-        producers.ended(&batch(1, 0, -1, 1, 5), true);
-        assert_eq!(producers.judge(&transactional(batch(1, 0, 5, 5, 6))), Verdict::NotAdmitted);
+        assert_eq!(producers.judge(&data), Ok(None));
+        producers.appended(&data, 0);
+        producers.ended(&batch(1, 0, -1, 1, 5), true, 0);
+        assert_eq!(producers.judge(&transactional(batch(1, 0, 5, 5, 6))), Err(ResponseError::InvalidTxnState));
     }
 
     #[test]
     fn open_and_aborted_transactions_are_found_by_offset() {
         let mut producers = Producers::default();
-        producers.appended(&transactional(batch(1, 0, 0, 5, 0)));
-        producers.appended(&transactional(batch(2, 0, 0, 5, 5)));
+        producers.appended(&transactional(batch(1, 0, 0, 5, 0)), 0);
+        producers.appended(&transactional(batch(2, 0, 0, 5, 5)), 0);
         assert_eq!(producers.first_open(), Some(0));
-        producers.ended(&batch(1, 0, -1, 1, 10), false);
+        producers.ended(&batch(1, 0, -1, 1, 10), false, 0);
         assert_eq!(producers.first_open(), Some(5));
-        producers.ended(&batch(2, 0, -1, 1, 11), true);
+        producers.ended(&batch(2, 0, -1, 1, 11), true, 0);
         assert_eq!(producers.first_open(), None);
         let aborted: Vec<_> = producers.aborted_between(3, 8).map(|aborted| aborted.producer_id).collect();
         assert_eq!(aborted, [1]);
@@ -272,9 +267,9 @@ mod tests {
     #[test]
     fn a_marker_with_a_newer_epoch_fences_the_old_one() {
         let mut producers = Producers::default();
-        producers.appended(&transactional(batch(1, 0, 0, 5, 0)));
-        producers.ended(&batch(1, 1, -1, 1, 5), false);
-        assert_eq!(producers.judge(&batch(1, 0, 5, 1, 6)), Verdict::Refuse(ResponseError::InvalidProducerEpoch));
+        producers.appended(&transactional(batch(1, 0, 0, 5, 0)), 0);
+        producers.ended(&batch(1, 1, -1, 1, 5), false, 0);
+        assert_eq!(producers.judge(&batch(1, 0, 5, 1, 6)), Err(ResponseError::InvalidProducerEpoch));
         assert!(producers.is_aborted(1, 0));
     }
 }

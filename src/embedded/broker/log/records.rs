@@ -1,7 +1,10 @@
-//! The records inside a batch, as far as the broker asks: place, time, key or none. Nothing is believed, and nothing allocated
-//! for what a batch only claims; decompressing stops at [`MAX_PLAIN`].
+//! The records inside a batch, as raw slices: enough to find times and keys and to write a batch with fewer records, without
+//! decoding (and possibly changing) what producers wrote. Nothing is believed, and nothing allocated for what a batch only
+//! claims; unfolding stops at [`MAX_PLAIN`].
 
-use super::batch::{Batch, COMPRESSION, HEADER};
+use super::batch::{self, Batch, COMPRESSION, HEADER, NO_TIMESTAMP};
+use bytes::{BufMut, BytesMut};
+use kafka_protocol::compression::{Compressor, Gzip, Lz4, Snappy, Zstd};
 use std::borrow::Cow;
 use std::io::{self, Read};
 
@@ -12,30 +15,90 @@ const SNAPPY_JAVA: &[u8] = b"\x82SNAPPY\0";
 const SNAPPY_JAVA_HEADER: usize = 16;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Record {
+pub struct Record<'a> {
+    /// The whole record, length included.
+    pub bytes: &'a [u8],
     pub offset: i64,
     pub timestamp: i64,
-    pub has_key: bool,
+    pub key: Option<&'a [u8]>,
+    /// A record without a value deletes its key.
+    pub has_value: bool,
 }
 
-/// The first record of the batch that is `wanted`.
-pub fn find(batch: &Batch, bytes: &[u8], wanted: impl Fn(&Record) -> bool) -> io::Result<Option<Record>> {
-    let plain = plain(batch.attributes & COMPRESSION, bytes.get(HEADER..).unwrap_or_default())?;
-    let mut rest = &plain[..];
-    for _ in 0..batch.count {
-        let mut fields = take(&mut rest, None)?;
-        take(&mut fields, Some(1))?;
-        let (timestamp, offset) = (varint(&mut fields)?, varint(&mut fields)?);
-        let record = Record {
-            offset: batch.base_offset.wrapping_add(offset),
-            timestamp: batch.base_timestamp.wrapping_add(timestamp),
-            has_key: varint(&mut fields)? >= 0,
-        };
+/// The records of a batch, unfolded. `bytes` is the whole batch.
+pub fn plain<'a>(batch: &Batch, bytes: &'a [u8]) -> io::Result<Cow<'a, [u8]>> {
+    unfold(batch.attributes & COMPRESSION, bytes.get(HEADER..).unwrap_or_default())
+}
+
+/// The records of an unfolded batch, in order.
+pub fn walk<'a>(batch: &Batch, plain: &'a [u8]) -> impl Iterator<Item = io::Result<Record<'a>>> {
+    let (batch, mut rest) = (*batch, plain);
+    // The first error is the last item: what comes after it is anybody's guess.
+    let mut left = batch.count;
+    std::iter::from_fn(move || {
+        left = left.checked_sub(1).filter(|left| *left >= 0)?;
+        let read = next(&batch, &mut rest);
+        left = if read.is_ok() { left } else { 0 };
+        Some(read)
+    })
+}
+
+fn next<'a>(batch: &Batch, rest: &mut &'a [u8]) -> io::Result<Record<'a>> {
+    let whole = *rest;
+    let mut fields = take(rest, None)?;
+    take(&mut fields, Some(1))?;
+    let (timestamp, offset) = (varint(&mut fields)?, varint(&mut fields)?);
+    let key = optional(&mut fields)?;
+    Ok(Record {
+        bytes: &whole[..whole.len() - rest.len()],
+        offset: batch.base_offset.wrapping_add(offset),
+        timestamp: batch.base_timestamp.wrapping_add(timestamp),
+        key,
+        has_value: varint(&mut fields)? >= 0,
+    })
+}
+
+/// Offset and time of the first record of the batch that is `wanted`.
+pub fn find(batch: &Batch, bytes: &[u8], wanted: impl Fn(&Record<'_>) -> bool) -> io::Result<Option<(i64, i64)>> {
+    for record in walk(batch, &plain(batch, bytes)?) {
+        let record = record?;
         if wanted(&record) {
-            return Ok(Some(record));
+            return Ok(Some((record.offset, record.timestamp)));
         }
     }
     Ok(None)
+}
+
+/// The batch with only these of its records; their offsets and times, and the batch's sequence numbers, stay what they were.
+pub fn with_only(batch: &Batch, bytes: &[u8], kept: &[Record<'_>]) -> io::Result<Vec<u8>> {
+    let mut packed = BytesMut::new();
+    let write = |plain: &mut BytesMut| {
+        kept.iter().for_each(|record| plain.put_slice(record.bytes));
+        Ok(())
+    };
+    let codec = if kept.is_empty() { 0 } else { batch.attributes & COMPRESSION };
+    let done = match codec {
+        0 => write(&mut packed),
+        1 => Gzip::compress(&mut packed, write),
+        2 => Snappy::compress(&mut packed, write),
+        3 => Lz4::compress(&mut packed, write),
+        _ => Zstd::compress(&mut packed, write),
+    };
+    done.map_err(io::Error::other)?;
+    let newest = kept.iter().map(|record| record.timestamp).max();
+    let newest = if batch.has_broker_time() { batch.max_timestamp } else { newest.unwrap_or(NO_TIMESTAMP) };
+    let mut fresh = [&bytes[..HEADER], &packed].concat();
+    batch::set_time(&mut fresh, batch.attributes & !COMPRESSION | codec, newest);
+    batch::reseal(&mut fresh, kept.len() as i32);
+    Ok(fresh)
+}
+
+/// Bytes with their length before them, which may say that there are none.
+fn optional<'a>(bytes: &mut &'a [u8]) -> io::Result<Option<&'a [u8]>> {
+    match usize::try_from(varint(bytes)?) {
+        Ok(length) => take(bytes, Some(length)).map(Some),
+        Err(_) => Ok(None),
+    }
 }
 
 fn broken(why: &'static str) -> io::Error {
@@ -66,7 +129,7 @@ fn varint(bytes: &mut &[u8]) -> io::Result<i64> {
     Err(broken("an endless number"))
 }
 
-fn plain(codec: i16, bytes: &[u8]) -> io::Result<Cow<'_, [u8]>> {
+fn unfold(codec: i16, bytes: &[u8]) -> io::Result<Cow<'_, [u8]>> {
     let stream: Box<dyn Read + '_> = match codec {
         0 => return Ok(Cow::Borrowed(bytes)),
         1 => Box::new(flate2::read::GzDecoder::new(bytes)),
@@ -107,23 +170,51 @@ fn snappy(bytes: &[u8]) -> io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::super::batch::reseal;
-    use super::super::batch::tests::compressed;
+    use super::super::batch::tests::{Plain, compressed, packed};
     use super::*;
-    use kafka_protocol::records::Compression;
+    use bytes::Bytes;
+    use kafka_protocol::records::{Compression, RecordBatchDecoder};
 
     const CODECS: [Compression; 5] =
         [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd];
 
     #[test]
-    fn records_are_found_in_every_compression() {
-        for codec in CODECS {
-            let bytes = compressed(&[(Some("k"), Some("v"), 10), (None, Some("w"), 30)], codec);
+    fn what_is_kept_is_byte_for_byte_what_was_written_in_every_compression() {
+        let long = "v".repeat(300);
+        let plain: [Plain<'_>; 4] =
+            [(Some("a"), Some("1"), 10), (Some("b"), None, 900), (None, Some(&long), 5), (Some(""), Some(""), 20)];
+        for compression in CODECS {
+            let bytes = packed((7, 1, 40), true, &plain, compression);
             let batch = Batch::parse(&bytes).unwrap();
-            let at = |time| find(&batch, &bytes, |record| record.timestamp >= time).unwrap();
-            assert_eq!(at(10), Some(Record { offset: 0, timestamp: 10, has_key: true }), "{codec:?}");
-            assert_eq!(at(11), Some(Record { offset: 1, timestamp: 30, has_key: false }), "{codec:?}");
-            assert_eq!(at(31), None, "{codec:?}");
+            let plain = super::plain(&batch, &bytes).unwrap();
+            let records: Vec<_> = walk(&batch, &plain).map(Result::unwrap).collect();
+            let keys: Vec<_> = records.iter().map(|record| record.key).collect();
+            assert_eq!(keys, [Some(&b"a"[..]), Some(b"b"), None, Some(b"")]);
+            assert_eq!(records.iter().map(|record| record.has_value).collect::<Vec<_>>(), [true, false, true, true]);
+            let times: Vec<_> = records.iter().map(|record| record.timestamp).collect();
+            assert_eq!(times, [10, 900, 5, 20]);
+
+            let fewer = with_only(&batch, &bytes, &[records[1], records[3]]).unwrap();
+            let after = Batch::parse(&fewer).unwrap();
+            assert!(after.intact(&fewer));
+            assert_eq!((after.last_offset(), after.last_sequence()), (batch.last_offset(), batch.last_sequence()));
+            let decoded = RecordBatchDecoder::decode(&mut Bytes::from(fewer)).unwrap().records;
+            let read: Vec<_> = decoded.iter().map(|record| (record.offset, record.timestamp)).collect();
+            assert_eq!(read, [(1, 900), (3, 20)], "{compression:?}");
         }
+    }
+
+    #[test]
+    fn broken_records_are_an_error_and_not_a_panic() {
+        let bytes = packed((-1, -1, -1), false, &[(Some("key"), Some("value"), 1); 2], Compression::None);
+        let batch = Batch::parse(&bytes).unwrap();
+        let whole = plain(&batch, &bytes).unwrap();
+        for cut in 0..whole.len() {
+            assert!(walk(&batch, &whole[..cut]).any(|record| record.is_err()));
+        }
+        assert_eq!(walk(&batch, &[0xff; 40]).filter(Result::is_err).count(), 1);
+        let zstd = Batch { attributes: 4, ..batch };
+        assert!(plain(&zstd, &bytes).is_err());
     }
 
     #[test]

@@ -46,17 +46,14 @@ pub struct Slice {
     pub end: u64,
 }
 
-/// Why a scan ended before the end of the file.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Damage {
-    Incomplete,
-    Checksum,
+/// The file of the segment that begins at `base`.
+pub fn path(dir: &Path, base: i64) -> PathBuf {
+    dir.join(format!("{base:020}.log"))
 }
 
 impl Segment {
     /// Opens or creates the file; `admit` what it holds batch by batch afterwards.
-    pub fn open(dir: &Path, base: i64) -> io::Result<Segment> {
-        let path = dir.join(format!("{base:020}.log"));
+    pub fn open(path: PathBuf, base: i64) -> io::Result<Segment> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
         Ok(Segment {
             base,
@@ -71,9 +68,8 @@ impl Segment {
     }
 
     /// Writes one whole batch at the end. After an error the file is cut back to what it was.
-    pub fn append(&mut self, bytes: &[u8], batch: &Batch, sync: bool) -> io::Result<()> {
-        let written = self.file.write_all_at(bytes, self.size);
-        if let Err(error) = written.and_then(|()| if sync { self.file.sync_data() } else { Ok(()) }) {
+    pub fn append(&mut self, bytes: &[u8], batch: &Batch) -> io::Result<()> {
+        if let Err(error) = self.file.write_all_at(bytes, self.size) {
             self.file.set_len(self.size)?;
             return Err(error);
         }
@@ -105,7 +101,6 @@ impl Segment {
         self.slice_from(after)
     }
 
-    #[cfg(test)]
     pub fn whole(&self) -> Slice {
         Slice { file: self.file.clone(), position: 0, end: self.size }
     }
@@ -123,77 +118,55 @@ impl Segment {
 impl Slice {
     /// Reads whole batches that end after `from` and begin before `to`, about `max` bytes but at least one batch.
     pub fn read(&self, from: i64, to: i64, max: usize) -> io::Result<Bytes> {
-        let reach = (max as u64).saturating_add(INDEX_INTERVAL + HEADER as u64).min(self.end - self.position);
-        let mut bytes = self.bytes(self.position, reach as usize)?;
-        let mut at = 0;
-        while let Some(batch) = Batch::parse(bytes.get(at..).unwrap_or_default())
-            && batch.last_offset() < from
-        {
-            at += batch.size;
-        }
-        if at > 0 && at + HEADER > bytes.len() {
-            // One large batch reached beyond what was read; go on from behind it.
-            let rest = Slice { position: self.position + at as u64, ..self.clone() };
-            return if rest.position < rest.end { rest.read(from, to, max) } else { Ok(Bytes::new()) };
-        }
-        let first = at;
-        while let Some(batch) = Batch::parse(&bytes[at..])
-            && batch.base_offset < to
-            && (at == first || at + batch.size - first <= max)
-        {
-            if at + batch.size > bytes.len() {
-                if at > first {
-                    break;
-                }
-                bytes = self.bytes(self.position + at as u64, batch.size)?;
-                return Ok(bytes.freeze());
+        let mut read = BytesMut::new();
+        // What the index cannot tell, and what was asked for: seldom more than one look at the disk.
+        let ahead = max.saturating_add(INDEX_INTERVAL as usize + HEADER).min(SCAN_CHUNK);
+        self.scan_by(ahead, false, |batch, bytes, _| {
+            let fits = read.is_empty() || read.len() + batch.size <= max;
+            let wanted = batch.base_offset < to && fits;
+            if wanted && batch.last_offset() >= from {
+                read.extend_from_slice(bytes);
             }
-            at += batch.size;
-        }
-        Ok(bytes.freeze().slice(first..at))
+            Ok(wanted)
+        })?;
+        Ok(read.freeze())
     }
 
     /// Calls `visit` with every batch and its bytes until it says stop (`false`), the end, or damage, and returns the
-    /// position where it ended. Checksums are verified if `verify`.
-    pub fn scan(
+    /// position where it ended: the end, if nobody said stop and all is well. Checksums are verified if `verify`.
+    pub fn scan(&self, verify: bool, visit: impl FnMut(&Batch, &[u8], u64) -> io::Result<bool>) -> io::Result<u64> {
+        self.scan_by(SCAN_CHUNK, verify, visit)
+    }
+
+    fn scan_by(
         &self,
+        ahead: usize,
         verify: bool,
         mut visit: impl FnMut(&Batch, &[u8], u64) -> io::Result<bool>,
-    ) -> io::Result<(u64, Option<Damage>)> {
+    ) -> io::Result<u64> {
         let (mut position, mut chunk, mut at) = (self.position, BytesMut::new(), 0);
         loop {
+            let left = (self.end - position) as usize;
             let parsed = Batch::parse(&chunk[at..]);
             let needed = parsed.map_or(HEADER, |batch| batch.size);
+            if needed > left {
+                return Ok(position);
+            }
             if chunk.len() - at < needed {
-                let left = (self.end - position) as usize;
-                if left == 0 {
-                    return Ok((position, None));
-                }
-                // Either the rest is too short, or the header could not be parsed although it is there.
-                if left < needed || (chunk.len() - at >= HEADER && parsed.is_none()) {
-                    return Ok((position, Some(Damage::Incomplete)));
-                }
-                chunk = self.bytes(position, left.min(needed.max(SCAN_CHUNK)))?;
+                chunk = BytesMut::zeroed(left.min(needed.max(ahead)));
+                self.file.read_exact_at(&mut chunk, position)?;
                 at = 0;
                 continue;
             }
-            let Some(batch) = parsed else { return Ok((position, Some(Damage::Incomplete))) };
+            // A header that is there and makes no sense is damage.
+            let Some(batch) = parsed else { return Ok(position) };
             let bytes = &chunk[at..at + batch.size];
-            if verify && !batch.intact(bytes) {
-                return Ok((position, Some(Damage::Checksum)));
-            }
-            if !visit(&batch, bytes, position)? {
-                return Ok((position, None));
+            if (verify && !batch.intact(bytes)) || !visit(&batch, bytes, position)? {
+                return Ok(position);
             }
             at += batch.size;
             position += batch.size as u64;
         }
-    }
-
-    fn bytes(&self, position: u64, length: usize) -> io::Result<BytesMut> {
-        let mut bytes = BytesMut::zeroed(length);
-        self.file.read_exact_at(&mut bytes, position)?;
-        Ok(bytes)
     }
 }
 
@@ -203,13 +176,13 @@ mod tests {
     use super::*;
 
     fn segment(dir: &Path, sizes: &[usize]) -> Segment {
-        let mut segment = Segment::open(dir, 0).unwrap();
+        let mut segment = Segment::open(path(dir, 0), 0).unwrap();
         for (at, size) in sizes.iter().enumerate() {
             let value = "x".repeat(*size);
             let mut bytes = records((-1, -1, -1), false, &[(None, Some(value.as_str()), at as i64 * 10); 2]);
             set_offset(&mut bytes, at as i64 * 2);
             let batch = Batch::parse(&bytes).unwrap();
-            segment.append(&bytes, &batch, false).unwrap();
+            segment.append(&bytes, &batch).unwrap();
         }
         segment
     }
@@ -251,10 +224,10 @@ mod tests {
         let first = segment.size / 2;
         for cut in 1..segment.size - first {
             let cut = Slice { end: segment.size - cut, ..segment.whole() };
-            assert_eq!(cut.scan(true, |_, _, _| Ok(true)).unwrap(), (first, Some(Damage::Incomplete)));
+            assert_eq!(cut.scan(true, |_, _, _| Ok(true)).unwrap(), first);
         }
         segment.file.write_all_at(b"y", segment.size - 20).unwrap();
-        assert_eq!(segment.whole().scan(true, |_, _, _| Ok(true)).unwrap(), (first, Some(Damage::Checksum)));
+        assert_eq!(segment.whole().scan(true, |_, _, _| Ok(true)).unwrap(), first);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! the next start.
 
 use super::meta::TopicPartition;
+use crate::embedded::broker::Outcome;
 use kafka_protocol::error::ResponseError;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -32,13 +33,8 @@ pub struct Txn {
 pub enum State {
     Empty,
     Ongoing,
-    /// Decided; markers are being written.
-    Ending {
-        commit: bool,
-    },
-    Ended {
-        commit: bool,
-    },
+    Ending { commit: bool }, // Decided; markers are being written.
+    Ended { commit: bool },
 }
 
 /// What `InitProducerId` has to do.
@@ -53,21 +49,14 @@ pub enum Init {
 
 impl Txn {
     pub fn new(producer_id: i64, timeout_ms: i32) -> Txn {
-        Txn {
-            producer_id,
-            epoch: 0,
-            last_epoch: -1,
-            timeout_ms,
-            state: State::Empty,
-            partitions: BTreeSet::new(),
-            groups: BTreeSet::new(),
-            started: 0,
-        }
+        let (partitions, groups) = (BTreeSet::new(), BTreeSet::new());
+        let (epoch, last_epoch, state) = (0, -1, State::Empty);
+        Txn { producer_id, epoch, last_epoch, timeout_ms, state, partitions, groups, started: 0 }
     }
 
     /// A producer begins with this id. `claimed` is the producer id and epoch it believes to have, if any;
     /// `fresh_id` serves when the epochs are used up.
-    pub fn init(&self, claimed: Option<(i64, i16)>, timeout_ms: i32, fresh_id: i64) -> Result<Init, ResponseError> {
+    pub fn init(&self, claimed: Option<(i64, i16)>, timeout_ms: i32, fresh_id: i64) -> Outcome<Init> {
         if let Some((producer_id, epoch)) = claimed {
             if producer_id == self.producer_id && epoch == self.last_epoch && epoch != self.epoch {
                 return Ok(Init::Stay);
@@ -96,7 +85,7 @@ impl Txn {
     }
 
     /// Whether this producer may act for the id.
-    pub fn check(&self, producer_id: i64, epoch: i16) -> Result<(), ResponseError> {
+    pub fn check(&self, producer_id: i64, epoch: i16) -> Outcome {
         if producer_id != self.producer_id {
             return Err(ResponseError::InvalidProducerIdMapping);
         }
@@ -107,12 +96,7 @@ impl Txn {
     }
 
     /// The transaction with these partitions and groups added, opened if it was not; `None` if it has them already.
-    pub fn with(
-        &self,
-        partitions: &[TopicPartition],
-        groups: &[String],
-        now: i64,
-    ) -> Result<Option<Txn>, ResponseError> {
+    pub fn with(&self, partitions: &[TopicPartition], groups: &[String], now: i64) -> Outcome<Option<Txn>> {
         let mut next = self.clone();
         match self.state {
             State::Ending { .. } => return Err(ResponseError::ConcurrentTransactions),
@@ -128,7 +112,7 @@ impl Txn {
     }
 
     /// The transaction as decided; `None` if just that was decided before (a repeated request).
-    pub fn end(&self, commit: bool) -> Result<Option<Txn>, ResponseError> {
+    pub fn end(&self, commit: bool) -> Outcome<Option<Txn>> {
         match self.state {
             State::Ongoing => Ok(Some(Txn { state: State::Ending { commit }, ..self.clone() })),
             State::Ended { commit: was } if was == commit => Ok(None),
