@@ -32,6 +32,7 @@ use crate::log::kafka::{Identity, KafkaLog, KafkaReader};
 use crate::log::{Log, Reader};
 use crate::runtime::{self, Program, Stores};
 use crate::sink::slack::SlackSink;
+use crate::topology::graph::acls::written;
 use crate::topology::plan::Topology;
 
 use schemas::Registered;
@@ -162,11 +163,12 @@ fn start_workers(
     };
     let (names, connection, instance) =
         (topology.names.clone(), endpoints.connection.clone(), endpoints.instance.clone());
+    let writes = written(topology, "engine");
     let connect = move |worker: usize| {
         let group = names.engine_group();
         let transactional_id = names.transactional_id(&instance, worker);
         let instance_id = Some(transactional_id.clone());
-        let identity = Identity { group: group.clone(), transactional_id, instance_id };
+        let identity = Identity { group: group.clone(), transactional_id, instance_id, writes: writes.clone() };
         let log = KafkaLog::join(&connection, &identity, &sources)?;
         let reader = KafkaReader::new(&connection, &group)?;
         Ok((Box::new(log) as Box<dyn Log>, Box::new(reader) as Box<dyn Reader>))

@@ -42,7 +42,8 @@ impl Fixture {
 
     fn join(&self, worker: &str) -> KafkaLog {
         let transactional_id = format!("{}.{worker}", self.group);
-        let identity = Identity { group: self.group.clone(), transactional_id, instance_id: None };
+        let writes = vec![self.topic.clone()];
+        let identity = Identity { group: self.group.clone(), transactional_id, instance_id: None, writes };
         KafkaLog::join(&self.connection, &identity, std::slice::from_ref(&self.topic)).unwrap()
     }
 

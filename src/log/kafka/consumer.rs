@@ -417,7 +417,7 @@ fn partitions(list: &TopicPartitionList) -> Vec<TopicPartition> {
 }
 
 /// librdkafka answers a call on many partitions with success, and with each partition's own error in the list.
-fn each(list: &TopicPartitionList) -> Result<(), Error> {
+pub fn each(list: &TopicPartitionList) -> Result<(), Error> {
     list.elements().iter().try_for_each(|element| {
         let topic = || format!("topic {}", element.topic());
         element.error().map_err(|error| denied_or_unavailable(error, "Read", &topic()))

@@ -8,6 +8,8 @@
 //! a twin's doing only if our own transaction cannot have timed out; after a pause (a stopped process, a closed lid) it can, and
 //! the caller renews the producer. A twin that lives fences the renewed one at once, and that one stops.
 
+mod leftovers;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
@@ -90,6 +92,8 @@ pub struct Transactions {
     began: Option<Began>,
     suspect: bool,
     timed_out: bool,
+    /// Something may be open on the broker: all the time but from a commit that was told to the next transaction.
+    unsure: bool,
 }
 
 /// By two clocks: the steady one stands still while the machine sleeps, the other may be set.
@@ -110,11 +114,11 @@ impl Transactions {
     pub fn new(connection: &Connection, transactional_id: &str) -> Result<Self, Error> {
         let (producer, login, seen) = create(connection, transactional_id)?;
         let (connection, transactional_id) = (connection.clone(), transactional_id.to_owned());
-        let (began, suspect, timed_out) = (None, false, false);
-        Ok(Self { connection, transactional_id, producer, login, seen, began, suspect, timed_out })
+        let (began, suspect, timed_out, unsure) = (None, false, false, true);
+        Ok(Self { connection, transactional_id, producer, login, seen, began, suspect, timed_out, unsure })
     }
 
-    /// Fences every older producer of this id and ends its open transaction.
+    /// Fences every older producer of this id and ends its open transaction; what it left is still to be cleared.
     pub fn renew(&mut self) -> Result<(), Error> {
         (self.producer, self.login, self.seen) = create(&self.connection, &self.transactional_id)?;
         (self.began, self.suspect, self.timed_out) = (None, false, false);
@@ -140,7 +144,7 @@ impl Transactions {
         self.seen.hazard.store(false, Ordering::Relaxed);
         self.failed_delivery();
         self.producer.begin_transaction().map_err(|error| self.judge_kafka(error))?;
-        self.began = Some(Began::now());
+        (self.began, self.unsure) = (Some(Began::now()), true);
         Ok(())
     }
 
@@ -219,7 +223,7 @@ impl Transactions {
         self.producer.poll(Duration::ZERO);
         self.suspect |= self.seen.hazard.load(Ordering::Relaxed);
         let outcome = outcome.map_err(|error| self.judge_end(&error));
-        self.began = None;
+        (self.began, self.unsure) = (None, outcome.is_err());
         outcome
     }
 

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
 use rdkafka::error::RDKafkaErrorCode;
 
-use super::consumer::{CALL, committed, denied, denied_or_unavailable, list, unavailable};
+use super::consumer::{CALL, committed, denied, denied_or_unavailable, each, fatal, list, unavailable};
 use super::native::Queue;
 use crate::log::client::{Connection, unusable};
 use crate::log::token::Login;
 use crate::log::{Committed, Error, Reader, Watermarks};
-use crate::record::{Batch, EventTime, Offset, TopicPartition};
+use crate::record::{Batch, EventTime, Offset, Partition, Topic, TopicPartition};
 
 /// After this long without a message the partition's queue is led to ours again.
 const SLICE: Duration = Duration::from_millis(20);
@@ -70,6 +71,26 @@ impl KafkaReader {
         match found {
             Some(rdkafka::Offset::Offset(offset)) => Ok(Offset(offset)),
             _ => Ok(self.watermarks(partition)?.high),
+        }
+    }
+
+    /// Where a transaction is open, and still is after `patience`: the readable end lies before what was the true one.
+    pub(super) fn held_up(&self, topics: &[Topic], patience: Duration) -> Result<Vec<TopicPartition>, Error> {
+        let mut partitions = Vec::new();
+        for topic in topics {
+            let told = self.uncommitted.fetch_metadata(Some(topic.as_str()), CALL).map_err(unavailable)?;
+            let count = told.topics().first().map_or(0, |told| told.partitions().len());
+            partitions.extend((0..).take(count).map(|number| TopicPartition::new(topic, Partition(number))));
+        }
+        let (true_ends, until) = (ends(&self.uncommitted, &partitions)?, Instant::now() + patience);
+        loop {
+            let readable = ends(&self.consumer, &partitions)?;
+            let open = partitions.iter().zip(&true_ends).zip(readable).filter(|((_, end), readable)| readable < end);
+            let open: Vec<_> = open.map(|((partition, _), _)| partition.clone()).collect();
+            if open.is_empty() || Instant::now() >= until {
+                return Ok(open);
+            }
+            std::thread::sleep(SLICE);
         }
     }
 
@@ -141,6 +162,27 @@ impl Reader for KafkaReader {
         self.at = read.as_ref().ok().map(|next| (partition.clone(), *next));
         read
     }
+}
+
+/// As this consumer sees them, in the order asked; all of a broker's in one request.
+fn ends(consumer: &BaseConsumer, partitions: &[TopicPartition]) -> Result<Vec<Offset>, Error> {
+    if partitions.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut asked = TopicPartitionList::with_capacity(partitions.len());
+    for TopicPartition { topic, partition } in partitions {
+        // Asked for as a time, it is that of all records.
+        asked.add_partition_offset(topic.as_str(), partition.0, rdkafka::Offset::End).map_err(fatal)?;
+    }
+    let answer = consumer.offsets_for_times(asked, CALL).map_err(unavailable)?;
+    each(&answer)?;
+    let end = |partition: &TopicPartition| {
+        match answer.find_partition(partition.topic.as_str(), partition.partition.0).map(|found| found.offset()) {
+            Some(rdkafka::Offset::Offset(end)) => Ok(Offset(end)),
+            told => Err(Error::Unavailable(format!("{partition}: its end is not known: {told:?}"))),
+        }
+    };
+    partitions.iter().map(end).collect()
 }
 
 fn judge(code: RDKafkaErrorCode, partition: &TopicPartition, offset: Offset) -> Error {

@@ -14,8 +14,9 @@ use crate::topology::journal::TaskId;
 type Starts = Vec<(TopicPartition, Offset)>;
 
 impl Worker {
-    /// Begins, or begins again, with these partitions at their committed offsets.
+    /// Begins, or begins again, with these partitions at their committed offsets: those after the end of what was left open.
     pub(super) fn start(&mut self, partitions: &[TopicPartition]) -> Result<(), Error> {
+        self.renew_if_needed()?;
         let mut by_task: BTreeMap<TaskId, Vec<TopicPartition>> = BTreeMap::new();
         for partition in partitions {
             let Some(task) = self.parts.program.task_of(partition) else {

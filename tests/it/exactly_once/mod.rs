@@ -4,6 +4,7 @@
 mod bad_records;
 mod embedded_full_disk;
 mod full_disk;
+mod killed_broker;
 mod load;
 mod outage;
 mod registry_outage;
