@@ -137,12 +137,6 @@ impl Worker {
         Ok(())
     }
 
-    /// After an unknown outcome: a new producer ends the old transaction one way, the offsets tell which.
-    pub(super) fn resolve(&mut self) -> Result<(), Error> {
-        let partitions: Vec<_> = self.tasks.values().flat_map(Task::partitions).collect();
-        self.start(&partitions)
-    }
-
     pub(super) fn renew_if_needed(&mut self) -> Result<(), Error> {
         if self.renew || self.parts.log.must_renew() {
             tracing::info!("the producer is renewed: something failed inside a transaction");

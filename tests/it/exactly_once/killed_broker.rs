@@ -27,7 +27,7 @@ fn leave_open(connection: &Connection, identity: &Identity, input: &TopicPartiti
     let member: BaseConsumer = connection.consumer(&identity.group).create().unwrap();
     let mut offsets = TopicPartitionList::new();
     offsets.add_partition_offset(input.topic.as_str(), input.partition.0, rdkafka::Offset::Offset(1)).unwrap();
-    member.committed_offsets(offsets.clone(), CALL).expect("the group has a coordinator now");
+    until("the group's coordinator", || member.committed_offsets(offsets.clone(), CALL).ok());
     let mut config = connection.producer();
     config.set("transactional.id", &identity.transactional_id).set("transaction.timeout.ms", "4000");
     let producer: BaseProducer = config.create().unwrap();
@@ -91,7 +91,6 @@ fn a_broker_that_is_killed_inside_a_transaction_costs_nothing() {
     let sent = load.finish();
     site.wait_until_all_is_committed();
     assert!(process.is_running(), "{}", site.logs());
-    println!("{sent:?}, on the topics: {} {}", site.ends(&site.topic("alerts")), site.ends(&site.topic("deploys")));
     super::assert_model_saw(&site, sent);
     process.end();
 }
