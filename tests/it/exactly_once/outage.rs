@@ -2,8 +2,7 @@
 //! posted to the whole application: senders are told to come again, what was acknowledged is there, nothing is doubled, and the
 //! process goes on by itself. `FAIRLEAD_OUTAGE_SECS=70` makes it longer than librdkafka's socket timeout too.
 //!
-//! Not here: a single broker that is killed and comes back. Kafka 4.3.1 was once seen to drop the abort markers of a transaction that
-//! timed out meanwhile, and then shows what was aborted.
+//! Not here: a broker that is killed (`killed_broker`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
