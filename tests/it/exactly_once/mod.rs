@@ -8,7 +8,7 @@ mod killed_broker;
 mod load;
 mod outage;
 mod registry_outage;
-mod site;
+pub mod site;
 
 use std::process::Command;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -197,5 +197,43 @@ fn a_process_that_finds_a_twin_in_its_place_after_a_pause_stops_and_the_twin_goe
     let sent = load.finish();
     site.wait_until_all_is_committed();
     assert!(twin.is_running(), "{}", site.logs());
+    assert_model_saw(&site, sent);
+}
+
+/// Joins the group by the process's own name, which fences it, and is gone.
+fn take_the_place_of(site: &Site, instance: &str) {
+    let names = &site.topology.names;
+    let mut config = site.endpoints.connection.consumer(&names.engine_group());
+    config.set("group.instance.id", names.transactional_id(instance, 0));
+    let member: BaseConsumer = config.create().unwrap();
+    member.subscribe(&[site.topic("alerts").as_str()]).unwrap();
+    site.wait_for("the place to be taken", || {
+        let polled = member.poll(Duration::from_millis(100)).map(|polled| polled.map(drop));
+        assert!(matches!(polled, None | Some(Ok(()))), "{polled:?}");
+        member.assignment().is_ok_and(|assigned| assigned.count() > 0)
+    });
+}
+
+#[test]
+fn a_process_whose_place_was_taken_joins_anew_and_stops_when_it_is_taken_again() {
+    let site = Site::new();
+    let load = Load::start(&site, 13, 20);
+    let mut process = site.start("a");
+    let commits = || site.ends(&site.topology.names.journal());
+    site.wait_for("commits", || commits() > 10);
+    take_the_place_of(&site, "a");
+    site.wait_for("it to join anew", || site.joined_anew("a") == 1);
+    let before = commits();
+    site.wait_for("it goes on", || commits() > before + 10);
+    assert!(process.is_running() && site.joined_anew("a") == 1, "{}", site.logs());
+
+    take_the_place_of(&site, "a");
+    site.wait_for("it to stop", || !process.is_running());
+    let log = site.log_of("a");
+    assert!(log.contains("fenced by a newer one") && site.joined_anew("a") == 1, "{log}");
+    let mut process = site.start("a");
+    let sent = load.finish();
+    site.wait_until_all_is_committed();
+    assert!(process.is_running(), "{}", site.logs());
     assert_model_saw(&site, sent);
 }

@@ -81,6 +81,10 @@ fn a_broker_that_is_away_for_longer_than_a_session_and_a_transaction_costs_nothi
     assert!(process.is_running(), "{}", site.logs());
     kafka.thaw();
     goes_on(&site, "it goes on after a frozen broker");
+    // At most once a minute, if the group takes the member that comes back for its twin.
+    let (joined, most) = (site.joined_anew("a"), 1 + outage().as_secs() / 60);
+    println!("joined anew: {joined}");
+    assert!(joined as u64 <= most, "{}", site.logs());
 
     tally.stop.store(true, Ordering::SeqCst);
     let mut acknowledged = std::collections::BTreeSet::new();
