@@ -24,7 +24,7 @@ pub fn javas_client_and_its_avro_do_with_fairlead_what_they_do_with_kafka(cluste
          read committed: [committed, committed too]\n\
          read uncommitted: [committed, aborted, committed too]\n\
          offset in the transaction: 13\n\
-         a zombie: ProducerFencedException\n\
+         a zombie: fenced\n\
          cooperative-sticky: read 40 committed 40\n\
          incident of: checkout open suspects [deploy-7]\n\
          with a field more, to the old reader: evolved null\n\

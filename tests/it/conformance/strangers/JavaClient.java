@@ -15,6 +15,7 @@ import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -47,6 +48,8 @@ import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.config.ConfigResource;
+import org.apache.kafka.common.errors.InvalidProducerEpochException;
+import org.apache.kafka.common.errors.ProducerFencedException;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 
@@ -94,8 +97,7 @@ public class JavaClient {
                 producer.send(record(topic, 1, "k", "v" + number));
             }
         }
-        var deleted = admin.deleteRecords(Map.of(partition, RecordsToDelete.beforeOffset(4))).all();
-        deleted.get();
+        admin.deleteRecords(Map.of(partition, RecordsToDelete.beforeOffset(4))).all().get();
         tell("its offsets", offset(partition, OffsetSpec.earliest()), "to", offset(partition, OffsetSpec.latest()));
     }
 
@@ -146,8 +148,9 @@ public class JavaClient {
                 producer.send(record(topic, 0, "k", "a zombie's"));
                 producer.commitTransaction();
                 tell("a zombie", "committed");
-            } catch (Exception error) {
-                tell("a zombie", error.getClass().getSimpleName());
+            } catch (ProducerFencedException | InvalidProducerEpochException error) {
+                // By the coordinator, or by the partition's leader where that is asked first.
+                tell("a zombie", "fenced");
             }
         }
         producer.close(Duration.ZERO);
@@ -185,7 +188,7 @@ public class JavaClient {
         var partitions = IntStream.range(0, 4).mapToObj(number -> new TopicPartition(topic, number)).collect(Collectors.toSet());
         try (var later = consumer(RUN + ".group", settings)) {
             var committed = later.committed(partitions).values().stream().mapToLong(OffsetAndMetadata::offset).sum();
-            tell("cooperative-sticky: read", seen.size(), "committed", committed);
+            tell("cooperative-sticky", "read", seen.size(), "committed", committed);
         }
     }
 
@@ -320,7 +323,7 @@ public class JavaClient {
     }
 
     static void tell(Object what, Object... outcome) {
-        System.out.println(what + ": " + List.of(outcome).stream().map(String::valueOf).collect(Collectors.joining(" ")));
+        System.out.println(what + ": " + Arrays.stream(outcome).map(String::valueOf).collect(Collectors.joining(" ")));
     }
 
     static byte[] bytes(String text) {
