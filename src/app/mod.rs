@@ -59,6 +59,7 @@ impl App {
     /// Starts all that the topology declares. After an error the process is to end: workers that were started still run.
     pub async fn start(topology: Topology, options: Options) -> Result<Self> {
         let settings = topology.settings.clone();
+        let access = endpoints::access(&settings)?;
         let embedded = Embedded::start_if_needed(&settings, &options.embedded_dir)?;
         let endpoints = Endpoints::resolve(&settings, embedded.as_ref().map(Embedded::serving).unwrap_or_default())?;
         let registered = schemas::register(&topology, &endpoints).await?;
@@ -76,7 +77,7 @@ impl App {
             None => None,
         };
         let workers = Arc::new(workers);
-        let ingest = match endpoints.ingest(&options.clock)? {
+        let ingest = match endpoints.ingest(access, &options.clock)? {
             Some(config) => {
                 let watched = Arc::downgrade(&workers);
                 let ready = move || readiness(&watched);

@@ -26,6 +26,7 @@ use super::consumer::{denied, is_denied};
 use super::native::{self, TransactionError};
 use crate::log::Error;
 use crate::log::client::{Connection, unusable};
+use crate::log::outage::Outage;
 use crate::log::token::Login;
 use crate::record::NewRecord;
 
@@ -51,11 +52,13 @@ struct Seen {
     denied: Mutex<Option<Denied>>,
 }
 
-struct TransactionContext(Arc<Seen>);
+struct TransactionContext(Arc<Seen>, Arc<Outage>);
 
 impl ClientContext for TransactionContext {
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "kafka producer");
+        if !self.1.takes(&error) {
+            tracing::debug!(%error, reason, "kafka producer");
+        }
         self.0.hazard.store(true, Ordering::Relaxed);
     }
 
@@ -224,7 +227,7 @@ impl Transactions {
         self.suspect |= self.seen.hazard.load(Ordering::Relaxed);
         let outcome = outcome.map_err(|error| self.judge_end(&error));
         (self.began, self.unsure) = (None, outcome.is_err());
-        outcome
+        outcome.inspect(|()| self.connection.outage().answered())
     }
 
     pub fn abort(&mut self) -> Result<(), Error> {
@@ -330,8 +333,9 @@ fn create(
         // Successes need no report; without this every record's report would have to be served before a commit.
         .set("delivery.report.only.error", "true");
     let seen = Arc::new(Seen::default());
+    let context = TransactionContext(seen.clone(), connection.outage().clone());
     let producer: BaseProducer<TransactionContext> =
-        config.create_with_context(TransactionContext(seen.clone())).map_err(|error| unusable(&error))?;
+        config.create_with_context(context).map_err(|error| unusable(&error))?;
     let mut login = Login::new(connection);
     login.refresh(producer.client())?;
     producer.init_transactions(INIT).map_err(|error| match error.rdkafka_error_code() {

@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
-use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::client::ClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::consumer::{CALL, committed, denied, denied_or_unavailable, each, fatal, list, unavailable};
 use super::native::Queue;
 use crate::log::client::{Connection, unusable};
+use crate::log::outage::Outage;
 use crate::log::token::Login;
 use crate::log::{Committed, Error, Reader, Watermarks};
 use crate::record::{Batch, EventTime, Offset, Partition, Topic, TopicPartition};
@@ -17,12 +19,23 @@ use crate::record::{Batch, EventTime, Offset, Partition, Topic, TopicPartition};
 /// After this long without a message the partition's queue is led to ours again.
 const SLICE: Duration = Duration::from_millis(20);
 
+struct ReaderContext(Arc<Outage>);
+
+impl ClientContext for ReaderContext {
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.0.hear(error, reason);
+    }
+}
+
+impl ConsumerContext for ReaderContext {}
+
 pub struct KafkaReader {
     group: String,
-    queue: Queue<DefaultConsumerContext>,
-    consumer: Arc<BaseConsumer>,
+    queue: Queue<ReaderContext>,
+    consumer: Arc<BaseConsumer<ReaderContext>>,
     /// For the true ends, whatever transaction is open.
-    uncommitted: BaseConsumer,
+    uncommitted: BaseConsumer<ReaderContext>,
+    outage: Arc<Outage>,
     logins: [Login; 2],
     /// What is assigned, and where its next record is expected.
     at: Option<(TopicPartition, Offset)>,
@@ -33,12 +46,15 @@ impl KafkaReader {
     pub fn new(connection: &Connection, group: &str) -> Result<Self, Error> {
         let mut config = connection.consumer(group);
         config.set("auto.offset.reset", "error").set("enable.partition.eof", "true").set("fetch.wait.max.ms", "10");
-        let consumer: Arc<BaseConsumer> = Arc::new(config.create().map_err(|error| unusable(&error))?);
-        let uncommitted = config.set("isolation.level", "read_uncommitted").create();
+        let outage = connection.outage().clone();
+        let consumer = config.create_with_context(ReaderContext(outage.clone()));
+        let consumer: Arc<BaseConsumer<_>> = Arc::new(consumer.map_err(|error| unusable(&error))?);
+        config.set("isolation.level", "read_uncommitted");
+        let uncommitted = config.create_with_context(ReaderContext(outage.clone()));
         let uncommitted = uncommitted.map_err(|error| unusable(&error))?;
         let logins = [Login::new(connection), Login::new(connection)];
         let group = group.to_owned();
-        let mut reader = Self { group, queue: Queue::new(&consumer), consumer, uncommitted, logins, at: None };
+        let mut reader = Self { group, queue: Queue::new(&consumer), consumer, uncommitted, outage, logins, at: None };
         reader.refresh()?;
         Ok(reader)
     }
@@ -55,6 +71,7 @@ impl KafkaReader {
         let (topic, number) = (partition.topic.as_str(), partition.partition.0);
         let ends = self.uncommitted.fetch_watermarks(topic, number, CALL);
         let (low, high) = ends.map_err(|error| denied_or_unavailable(error, "Read", &format!("topic {topic}")))?;
+        self.outage.answered();
         Ok(Watermarks { low: Offset(low), high: Offset(high) })
     }
 
@@ -165,7 +182,7 @@ impl Reader for KafkaReader {
 }
 
 /// As this consumer sees them, in the order asked; all of a broker's in one request.
-fn ends(consumer: &BaseConsumer, partitions: &[TopicPartition]) -> Result<Vec<Offset>, Error> {
+fn ends(consumer: &BaseConsumer<ReaderContext>, partitions: &[TopicPartition]) -> Result<Vec<Offset>, Error> {
     if partitions.is_empty() {
         return Ok(Vec::new());
     }
@@ -176,11 +193,12 @@ fn ends(consumer: &BaseConsumer, partitions: &[TopicPartition]) -> Result<Vec<Of
     }
     let answer = consumer.offsets_for_times(asked, CALL).map_err(unavailable)?;
     each(&answer)?;
-    let end = |partition: &TopicPartition| {
-        match answer.find_partition(partition.topic.as_str(), partition.partition.0).map(|found| found.offset()) {
-            Some(rdkafka::Offset::Offset(end)) => Ok(Offset(end)),
-            told => Err(Error::Unavailable(format!("{partition}: its end is not known: {told:?}"))),
-        }
+    let end = |partition: &TopicPartition| match answer
+        .find_partition(partition.topic.as_str(), partition.partition.0)
+        .map(|found| found.offset())
+    {
+        Some(rdkafka::Offset::Offset(end)) => Ok(Offset(end)),
+        told => Err(Error::Unavailable(format!("{partition}: its end is not known: {told:?}"))),
     };
     partitions.iter().map(end).collect()
 }

@@ -33,7 +33,10 @@ fn leave_open(connection: &Connection, identity: &Identity, input: &TopicPartiti
     let producer: BaseProducer = config.create().unwrap();
     producer.init_transactions(CALL).unwrap();
     producer.begin_transaction().unwrap();
-    producer.send(BaseRecord::to("left").partition(0).key("k").payload("left open")).map_err(|(error, _)| error).unwrap();
+    producer
+        .send(BaseRecord::to("left").partition(0).key("k").payload("left open"))
+        .map_err(|(error, _)| error)
+        .unwrap();
     producer.flush(CALL).unwrap();
     producer.send_offsets_to_transaction(&offsets, &member.group_metadata().unwrap(), CALL).unwrap();
 }
@@ -93,4 +96,7 @@ fn a_broker_that_is_killed_inside_a_transaction_costs_nothing() {
     assert!(process.is_running(), "{}", site.logs());
     super::assert_model_saw(&site, sent);
     process.end();
+    let log = site.log_of("a");
+    let told = |what: &str| log.matches(what).count();
+    assert_eq!((told("kafka is away"), told("kafka answers again"), told("AllBrokersDown")), (1, 1, 0), "{log}");
 }

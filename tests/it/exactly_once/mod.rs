@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use fairlead::verify::Kind;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::Message;
+use rdkafka::message::{Header, Message};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -70,14 +70,15 @@ fn processes_share_partitions_and_one_that_stops_or_is_killed_loses_nothing() {
     let report: serde_json::Value = serde_json::from_slice(&told.stdout).unwrap();
     assert_eq!((&report["inputs_lost"], &report["differences_total"]), (&0.into(), &0.into()));
 
-    copy_the_last_incident(&site);
+    // A header that a retry would have written explains nothing without its mark.
+    copy_the_last_incident(&site, ("fairlead-dead-letter", &format!("{}/0/1", site.topic("incidents"))));
     let report = site.prove();
     let kinds: Vec<_> = report.differences.iter().map(|difference| difference.kind).collect();
     assert_eq!(kinds, [Kind::OutputDoubled, Kind::Model], "a record that is there twice is seen twice: {report}");
 }
 
-/// Writes an incident again, headers and all, as a commit that was repeated would have.
-fn copy_the_last_incident(site: &Site) {
+/// Writes an incident again, headers and all, as a commit that was repeated would have; with one header more.
+fn copy_the_last_incident(site: &Site, header: (&str, &str)) {
     let connection = &site.endpoints.connection;
     let (consumer, topic): (BaseConsumer, _) = (connection.consumer("copy").create().unwrap(), site.topic("incidents"));
     let mut all = TopicPartitionList::new();
@@ -87,11 +88,13 @@ fn copy_the_last_incident(site: &Site) {
     consumer.assign(&all).unwrap();
     let message = consumer.poll(Duration::from_secs(60)).expect("an incident").unwrap().detach();
     let producer: ThreadedProducer<DefaultProducerContext> = connection.producer().create().unwrap();
+    let (key, value) = (header.0, Some(header.1));
+    let headers = message.headers().unwrap().clone().insert(Header { key, value });
     let record = BaseRecord::to(topic.as_str())
         .key(message.key().unwrap())
         .payload(message.payload().unwrap())
         .timestamp(message.timestamp().to_millis().unwrap())
-        .headers(message.headers().unwrap().clone());
+        .headers(headers);
     producer.send(record).map_err(|(error, _)| error).unwrap();
     producer.flush(Duration::from_secs(60)).unwrap();
 }
