@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use rdkafka::client::{ClientContext, DefaultClientContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-/// librdkafka tells it more than once in this time, while it lasts.
-const QUIET: Duration = Duration::from_secs(3);
+/// While it lasts somebody notices it more than once in this time.
+const QUIET: Duration = Duration::from_secs(5);
 
 /// Of one cluster, for all clients of the process.
 #[derive(Default)]
@@ -23,20 +23,23 @@ struct Noticed {
 }
 
 impl Outage {
-    /// What a client told of itself; all but an outage goes to the log as it is.
+    /// What a client told of itself; all that is not taken goes to the log as it is.
     pub fn hear(&self, error: KafkaError, reason: &str) {
         if !self.takes(&error) {
             DefaultClientContext.error(error, reason);
         }
     }
 
-    /// Whether the error says that no broker can be reached, which is told from here.
+    /// Takes an error that says that no broker can be reached, and that one cannot: why is in a line of librdkafka's own.
     pub fn takes(&self, error: &KafkaError) -> bool {
-        let away = error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown);
-        if away && self.begins(Instant::now()) {
+        if !is_of_transport(error) {
+            return false;
+        }
+        let all = error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown);
+        if all && self.begins(Instant::now()) {
             tracing::warn!("kafka is away: no broker can be reached; everything waits for it");
         }
-        away
+        true
     }
 
     /// A broker has answered.
@@ -64,6 +67,11 @@ impl Outage {
     }
 }
 
+pub fn is_of_transport(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure};
+    matches!(error.rdkafka_error_code(), Some(AllBrokersDown | BrokerTransportFailure))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,7 +93,10 @@ mod tests {
     #[test]
     fn only_the_loss_of_all_brokers_is_an_outage() {
         let outage = Outage::default();
-        assert!(outage.takes(&KafkaError::Global(RDKafkaErrorCode::AllBrokersDown)));
         assert!(!outage.takes(&KafkaError::Global(RDKafkaErrorCode::SSL)));
+        assert!(outage.takes(&KafkaError::Global(RDKafkaErrorCode::BrokerTransportFailure)));
+        assert!(outage.noticed().is_none());
+        assert!(outage.takes(&KafkaError::Global(RDKafkaErrorCode::AllBrokersDown)));
+        assert!(outage.noticed().is_some());
     }
 }

@@ -171,9 +171,7 @@ impl Member {
             let (queue, mut taker) = (&self.queue, Taker { topics: &self.topics, positions: &mut self.positions });
             // The batch call waits until its array is full, so it only takes what is there.
             let mut messages: Vec<_> = queue.next(slice).into_iter().collect();
-            if !messages.is_empty() {
-                self.consumer.context().1.answered();
-            }
+            messages.first().inspect(|_| self.consumer.context().1.answered());
             while !messages.is_empty() {
                 messages.iter().try_for_each(|message| taker.take(message, batch))?;
                 messages = if batch.bytes() < bytes_max { queue.ready() } else { Vec::new() };
@@ -413,8 +411,7 @@ fn judge(error: &KafkaError, topic: &str, group: &str) -> Result<(), Error> {
             "kafka.properties.{SESSION_MS}: the broker refuses it; its group.min.session.timeout.ms and \
              group.max.session.timeout.ms say what it takes"
         ))),
-        Some(RDKafkaErrorCode::BrokerTransportFailure) => Ok(()), // with the reason in a line of librdkafka's own
-        Some(RDKafkaErrorCode::PollExceeded) => Ok(()),           // followed by a loss of the assignment
+        Some(RDKafkaErrorCode::PollExceeded) => Ok(()), // followed by a loss of the assignment
         _ => {
             tracing::warn!(%error, "kafka consumer");
             Ok(())

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
-use rdkafka::client::ClientContext;
+use rdkafka::client::{ClientContext, DefaultClientContext};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::consumer::{CALL, committed, denied, denied_or_unavailable, each, fatal, list, unavailable};
 use super::native::Queue;
 use crate::log::client::{Connection, unusable};
-use crate::log::outage::Outage;
+use crate::log::outage::{Outage, is_of_transport};
 use crate::log::token::Login;
 use crate::log::{Committed, Error, Reader, Watermarks};
 use crate::record::{Batch, EventTime, Offset, Partition, Topic, TopicPartition};
@@ -19,11 +19,14 @@ use crate::record::{Batch, EventTime, Offset, Partition, Topic, TopicPartition};
 /// After this long without a message the partition's queue is led to ours again.
 const SLICE: Duration = Duration::from_millis(20);
 
-struct ReaderContext(Arc<Outage>);
+struct ReaderContext;
 
 impl ClientContext for ReaderContext {
     fn error(&self, error: KafkaError, reason: &str) {
-        self.0.hear(error, reason);
+        // One that reads seldom hears of an outage when it is over.
+        if !is_of_transport(&error) {
+            DefaultClientContext.error(error, reason);
+        }
     }
 }
 
@@ -47,10 +50,10 @@ impl KafkaReader {
         let mut config = connection.consumer(group);
         config.set("auto.offset.reset", "error").set("enable.partition.eof", "true").set("fetch.wait.max.ms", "10");
         let outage = connection.outage().clone();
-        let consumer = config.create_with_context(ReaderContext(outage.clone()));
+        let consumer = config.create_with_context(ReaderContext);
         let consumer: Arc<BaseConsumer<_>> = Arc::new(consumer.map_err(|error| unusable(&error))?);
         config.set("isolation.level", "read_uncommitted");
-        let uncommitted = config.create_with_context(ReaderContext(outage.clone()));
+        let uncommitted = config.create_with_context(ReaderContext);
         let uncommitted = uncommitted.map_err(|error| unusable(&error))?;
         let logins = [Login::new(connection), Login::new(connection)];
         let group = group.to_owned();

@@ -91,6 +91,7 @@ fn a_broker_that_is_killed_inside_a_transaction_costs_nothing() {
     let committed = || site.ends(&site.topology.names.journal());
     let before = committed();
     site.wait_for("it goes on", || committed() > before + 10);
+    site.wait_for("the end of the outage to be told", || site.log_of("a").contains("kafka answers again"));
     let sent = load.finish();
     site.wait_until_all_is_committed();
     assert!(process.is_running(), "{}", site.logs());
