@@ -70,7 +70,7 @@ impl Endpoints {
         Ok(RegistryClient::new(&self.registry_url, login, self.registry_ca_pem.as_deref(), patience)?)
     }
 
-    /// `None` if the topology has no `slack` section.
+    /// `None` if the topology has no `slack` section, or an empty token.
     pub fn slack_sink(
         &self,
         topology: &Topology,
@@ -78,9 +78,10 @@ impl Endpoints {
         clock: &Clock,
     ) -> Result<Option<SlackSinkConfig>> {
         let Some(slack) = &self.settings.slack else { return Ok(None) };
-        let token = slack.token.as_ref().ok_or_else(|| {
-            anyhow!("slack.token is missing; write `token: ${{env:SLACK_BOT_TOKEN}}` in the topology's slack section")
-        })?;
+        let Some(token) = slack_token(slack.token.as_ref())? else {
+            tracing::warn!("slack.token is empty: nothing is told to Slack, and the actions wait on their topic");
+            return Ok(None);
+        };
         let base_url = slack.url.as_ref().map(|url| resolve(url, "slack.url")).transpose()?;
         Ok(Some(SlackSinkConfig {
             connection: self.connection.clone(),
@@ -91,7 +92,7 @@ impl Endpoints {
             dead_letters: topology.names.dead_letters(),
             dead_letter_format: registered.dead_letter.clone(),
             base_url: base_url.unwrap_or_else(|| SlackSinkConfig::BASE_URL.to_owned()),
-            token: Token(resolve(token, "slack.token")?),
+            token,
             call_timeout: SlackSinkConfig::CALL_TIMEOUT,
             settle: SlackSinkConfig::SETTLE,
             clock: clock.clone(),
@@ -109,13 +110,8 @@ impl Endpoints {
     }
 
     /// `None` if the topology has no `ingest` section.
-    pub fn ingest(&self, clock: &Clock) -> Result<Option<IngestConfig>> {
+    pub fn ingest(&self, access: Access, clock: &Clock) -> Result<Option<IngestConfig>> {
         let Some(ingest) = &self.settings.ingest else { return Ok(None) };
-        let access = match &ingest.token {
-            Some(token) => Access::from_text(&resolve(token, "ingest.token")?, "ingest.token")?,
-            None if ingest.open => Access::Open,
-            None => return Err(anyhow!("ingest.token is missing; write `token: ${{env:FAIRLEAD_INGEST_TOKEN}}`")),
-        };
         let listen = self.settings.http.listen.parse().context("http.listen")?;
         Ok(Some(IngestConfig {
             listen,
@@ -125,6 +121,28 @@ impl Endpoints {
             capacity: ingest.capacity.clone(),
             clock: clock.clone(),
         }))
+    }
+}
+
+/// An empty one is none, so that an environment can leave Slack out.
+fn slack_token(token: Option<&Template>) -> Result<Option<Token>> {
+    let token = token.ok_or_else(|| {
+        anyhow!("slack.token is missing; write `token: ${{env:SLACK_BOT_TOKEN}}` in the topology's slack section")
+    })?;
+    let token = resolve(token, "slack.token")?;
+    Ok((!token.is_empty()).then_some(Token(token)))
+}
+
+/// Who may send; asks nobody, so that a token that will not do is told before anything is made.
+pub fn access(settings: &Settings) -> Result<Access> {
+    match &settings.ingest {
+        Some(settings::Ingest { token: Some(token), .. }) => {
+            Ok(Access::from_text(&resolve(token, "ingest.token")?, "ingest.token")?)
+        }
+        Some(ingest) if !ingest.open => {
+            Err(anyhow!("ingest.token is missing; write `token: ${{env:FAIRLEAD_INGEST_TOKEN}}`"))
+        }
+        _ => Ok(Access::Open),
     }
 }
 
@@ -142,4 +160,21 @@ fn resolve(template: &Template, option: &str) -> Result<String> {
         }
     });
     found.with_context(|| option.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_slack_token_is_none_and_a_missing_one_is_told() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let template = Template::try_from(format!("${{file:{}}}", file.path().display())).unwrap();
+        let told = |text: &str| {
+            std::fs::write(file.path(), text).unwrap();
+            slack_token(Some(&template)).unwrap().map(|token| token.0)
+        };
+        assert_eq!((told("\n"), told("xoxb-1\n")), (None, Some("xoxb-1".to_owned())));
+        assert!(slack_token(None).unwrap_err().to_string().contains("slack.token is missing"));
+    }
 }

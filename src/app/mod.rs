@@ -32,6 +32,7 @@ use crate::log::kafka::{Identity, KafkaLog, KafkaReader};
 use crate::log::{Log, Reader};
 use crate::runtime::{self, Program, Stores};
 use crate::sink::slack::SlackSink;
+use crate::topology::graph::acls::written;
 use crate::topology::plan::Topology;
 
 use schemas::Registered;
@@ -58,6 +59,7 @@ impl App {
     /// Starts all that the topology declares. After an error the process is to end: workers that were started still run.
     pub async fn start(topology: Topology, options: Options) -> Result<Self> {
         let settings = topology.settings.clone();
+        let access = endpoints::access(&settings)?;
         let embedded = Embedded::start_if_needed(&settings, &options.embedded_dir)?;
         let endpoints = Endpoints::resolve(&settings, embedded.as_ref().map(Embedded::serving).unwrap_or_default())?;
         let registered = schemas::register(&topology, &endpoints).await?;
@@ -75,7 +77,7 @@ impl App {
             None => None,
         };
         let workers = Arc::new(workers);
-        let ingest = match endpoints.ingest(&options.clock)? {
+        let ingest = match endpoints.ingest(access, &options.clock)? {
             Some(config) => {
                 let watched = Arc::downgrade(&workers);
                 let ready = move || readiness(&watched);
@@ -162,11 +164,12 @@ fn start_workers(
     };
     let (names, connection, instance) =
         (topology.names.clone(), endpoints.connection.clone(), endpoints.instance.clone());
+    let writes = written(topology, "engine");
     let connect = move |worker: usize| {
         let group = names.engine_group();
         let transactional_id = names.transactional_id(&instance, worker);
         let instance_id = Some(transactional_id.clone());
-        let identity = Identity { group: group.clone(), transactional_id, instance_id };
+        let identity = Identity { group: group.clone(), transactional_id, instance_id, writes: writes.clone() };
         let log = KafkaLog::join(&connection, &identity, &sources)?;
         let reader = KafkaReader::new(&connection, &group)?;
         Ok((Box::new(log) as Box<dyn Log>, Box::new(reader) as Box<dyn Reader>))

@@ -173,14 +173,17 @@ impl RegistryClient {
     }
 }
 
-/// The registry's own error code, if it was the registry that refused.
+/// The registry's own error code, if it was the registry that refused; 0 if its answer had none.
 fn code(error: &SRCError) -> Option<u32> {
     error.source()?.downcast_ref::<RawError>().map(|raw| raw.error_code)
 }
 
-/// The HTTP status of an answer that is none; the client keeps it in its words only.
+/// The HTTP status of a refusal. A registry's code begins with it; of an answer without one the client has it in its words only.
 fn status(error: &SRCError) -> Option<u16> {
-    error.error.split_once(" status ")?.1.get(..3)?.parse().ok()
+    match code(error)? {
+        0 => error.error.split_once(" status ")?.1.get(..3)?.parse().ok(),
+        code => code.to_string().get(..3)?.parse().ok(),
+    }
 }
 
 /// Whether asking again may help: nobody answers, or who does is not well yet.
@@ -221,6 +224,18 @@ fn conflicts(new: &str, existing: &[(u32, String)]) -> Result<Vec<String>, Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_status_is_that_of_the_code_or_where_there_is_none_of_the_words() {
+        let refusal = |code: u32, words: &str| {
+            let raw: RawError = serde_json::from_str(&format!(r#"{{"error_code":{code},"message":"m"}}"#)).unwrap();
+            SRCError::non_retryable_with_cause(raw, words)
+        };
+        assert_eq!(status(&refusal(40403, "refused")), Some(404));
+        assert_eq!(status(&refusal(401, "refused")), Some(401));
+        assert_eq!(status(&refusal(0, "failed with status 503 Service Unavailable")), Some(503));
+        assert_eq!(status(&SRCError::non_retryable_without_cause("no route to status 200")), None);
+    }
 
     #[test]
     fn a_field_without_a_default_cannot_follow_and_one_with_it_can() {

@@ -10,9 +10,10 @@ use serde::Serialize;
 use super::{Choice, Letter, MARK_HEADER, ORIGIN_HEADER, Shelf};
 use crate::app::cluster::Cluster;
 use crate::log;
-use crate::log::kafka::KafkaWriter;
+use crate::log::kafka::{Identity, KafkaWriter};
 use crate::record::{EventTime, Header, NewRecord, Offset, Partition, Topic, TopicPartition};
 use crate::runtime::failpoint;
+use crate::topology::graph::acls::written;
 
 /// Of one transaction: what is more is cut into several, each whole.
 const LETTERS_MAX: usize = 500;
@@ -63,8 +64,13 @@ pub async fn retry(cluster: &mut Cluster, wish: &Wish, now: EventTime, progress:
     let mut writer = match wish.dry_run {
         true => None,
         false => {
-            let id = cluster.topology.names.retry_transactional_id();
-            Some(KafkaWriter::new(&cluster.endpoints.connection, &id)?)
+            let identity = Identity {
+                group: cluster.topology.names.reader_group(),
+                transactional_id: cluster.topology.names.retry_transactional_id(),
+                instance_id: None,
+                writes: written(&cluster.topology, "retry"),
+            };
+            Some(KafkaWriter::new(&cluster.endpoints.connection, &identity)?)
         }
     };
     let run = format!("{}-{}", now.0, std::process::id());

@@ -70,6 +70,10 @@ struct Reports(Connection);
 impl ClientContext for Reports {
     const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
 
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.0.outage().hear(error, reason);
+    }
+
     /// On the producer's own thread, when the broker wants tokens; librdkafka asks again before one expires.
     fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
         let token = self.0.token()?.ok_or("kafka.properties.sasl.oauthbearer.token.endpoint.url is missing")?;
@@ -86,6 +90,9 @@ impl ProducerContext for Reports {
     fn delivery(&self, result: &DeliveryResult<'_>, opaque: Self::DeliveryOpaque) {
         let place = |message: &BorrowedMessage<'_>| (Partition(message.partition()), Offset(message.offset()));
         let (number, request) = *opaque;
+        if result.is_ok() {
+            self.0.outage().answered();
+        }
         let fate = result.as_ref().map(place).map_err(|(error, _)| error.clone());
         // The channel has room for every record of its request; a request that is gone needs no answer.
         let _ = request.try_send((number, fate));

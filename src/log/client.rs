@@ -11,6 +11,7 @@ use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 
 use super::Error;
+use super::outage::Outage;
 use super::token::{self, Token};
 
 /// How to reach one Kafka cluster.
@@ -22,11 +23,17 @@ pub struct Connection {
     pub properties: BTreeMap<String, String>,
     /// The newest, of all clients.
     token: Arc<Mutex<Option<Token>>>,
+    outage: Arc<Outage>,
 }
 
 impl Connection {
     pub fn new(bootstrap_servers: &str) -> Self {
         Self { bootstrap_servers: bootstrap_servers.to_owned(), ..Self::default() }
+    }
+
+    /// Where all its clients tell that no broker answers.
+    pub fn outage(&self) -> &Arc<Outage> {
+        &self.outage
     }
 
     /// For SASL OAUTHBEARER with a token endpoint: the token to use now, perhaps a new one. `None` without such an endpoint.

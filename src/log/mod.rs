@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod client;
 pub mod kafka;
+pub mod outage;
 pub mod reach;
 pub mod scan;
 pub mod sim;

@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Result;
 use sha2::{Digest as _, Sha256};
 
+use super::put_back::PutBack;
 use super::report::{Difference, Kind};
 use super::stretch::each_record;
 use crate::codec::{Format, Formats};
-use crate::dead_letters::{MARK_HEADER, ORIGIN_HEADER};
 use crate::log::kafka::KafkaReader;
 use crate::record::{Offset, Partition, Record, Topic, TopicPartition};
 use crate::topology::dead_letter::DeadLetter;
@@ -31,6 +31,7 @@ pub struct Seen {
 #[derive(Default)]
 pub struct Live {
     pub by_commit: BTreeMap<JournalPosition, Vec<Seen>>,
+    put_back: PutBack,
     /// Where a topic forgets: the first commit of each task that is still to be seen in the partition.
     firsts: BTreeMap<TopicPartition, BTreeMap<TaskId, i64>>,
     retained: BTreeSet<TopicPartition>,
@@ -79,6 +80,7 @@ pub fn output_topics(topology: &Topology) -> BTreeSet<Topic> {
 impl Live {
     pub fn read(topology: &Topology, formats: &Formats, letters: &Format, reader: &mut KafkaReader) -> Result<Self> {
         let mut live = Self::default();
+        live.read_dead_letters(topology, formats, letters, reader)?;
         for topic in output_topics(topology) {
             let planned = topology.topics.get(&topic);
             let policy = planned.and_then(|planned| planned.config.get("cleanup.policy"));
@@ -90,7 +92,7 @@ impl Live {
                 let mut last = BTreeMap::new();
                 let ends = each_record(reader, &place, |record| {
                     // What a reader could not read may have been put back: it is here twice on purpose.
-                    if record.headers.get(ORIGIN_HEADER).is_none() {
+                    if !live.put_back.explains(&place, record) {
                         live.take(&place, record, &mut last, "an output of a commit: nobody else writes here");
                     }
                     Ok(())
@@ -100,7 +102,6 @@ impl Live {
                 }
             }
         }
-        live.read_dead_letters(topology, formats, letters, reader)?;
         Ok(live)
     }
 
@@ -118,12 +119,13 @@ impl Live {
             let letter: Option<DeadLetter> = record.value.and_then(|value| formats.decode(value, &format.name).ok());
             let of_task = letter.is_none_or(|letter| topology.sub_topologies.contains_key(&letter.reader));
             // A mark of what was put back is nobody's commit.
-            if of_task && record.headers.get(MARK_HEADER).is_none() {
+            if !self.put_back.is_mark(record) && of_task {
                 self.take(&place, record, &mut last, "a dead letter of a commit");
             }
             Ok(())
         })?;
         if ends.low > Offset(0) {
+            self.put_back.forgets = true;
             self.retained.insert(place);
         }
         Ok(())

@@ -15,6 +15,7 @@
 mod coverage;
 mod live;
 mod model;
+mod put_back;
 mod recompute;
 mod report;
 mod stretch;

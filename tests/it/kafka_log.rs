@@ -42,7 +42,8 @@ impl Fixture {
 
     fn join(&self, worker: &str) -> KafkaLog {
         let transactional_id = format!("{}.{worker}", self.group);
-        let identity = Identity { group: self.group.clone(), transactional_id, instance_id: None };
+        let writes = vec![self.topic.clone()];
+        let identity = Identity { group: self.group.clone(), transactional_id, instance_id: None, writes };
         KafkaLog::join(&self.connection, &identity, std::slice::from_ref(&self.topic)).unwrap()
     }
 
@@ -259,4 +260,22 @@ fn a_reader_reads_committed_records_to_the_end_past_control_records() {
     assert_eq!((next, values(&again)), (Offset(3), vec!["two".to_owned()]));
     assert_eq!(reader.offset_at(&partition, fixture.at.plus_ms(3_600_000)).unwrap(), end);
     assert_eq!(reader.offset_at(&partition, fixture.at.plus_ms(-1)).unwrap(), Offset(0));
+}
+
+#[test]
+fn a_session_that_the_broker_refuses_is_told_once_and_for_good() {
+    let mut fixture = Fixture::new(1);
+    // Shorter than the shared broker's group.min.session.timeout.ms.
+    for (name, value) in [("session.timeout.ms", "500"), ("heartbeat.interval.ms", "100")] {
+        fixture.connection.properties.insert(name.to_owned(), value.to_owned());
+    }
+    let mut log = fixture.join("a");
+    let until = Instant::now() + PATIENCE;
+    let told = loop {
+        assert!(Instant::now() < until, "nothing was told within {PATIENCE:?}");
+        if let Err(error) = log.poll(Duration::from_millis(50), 1 << 20, &mut Batch::default()) {
+            break error;
+        }
+    };
+    assert!(matches!(&told, Error::Fatal(why) if why.starts_with("kafka.properties.session.timeout.ms: ")), "{told}");
 }

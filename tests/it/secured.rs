@@ -77,9 +77,14 @@ impl Site {
         let plan = TopicPlan { name: name.clone(), partitions: 1, replication: None, config: BTreeMap::new() };
         assert_eq!(block_on(ensure_topics(connection, &[plan])).unwrap(), std::slice::from_ref(&name));
         let topic = Topic::from(&*name);
-        let identity = Identity { group: name.clone(), transactional_id: format!("{name}.member"), instance_id: None };
-        let mut log = KafkaLog::join(connection, &identity, std::slice::from_ref(&topic)).unwrap();
-        let writer = KafkaWriter::new(connection, &format!("{name}.writer")).unwrap();
+        let identity = |role: &str| Identity {
+            group: name.clone(),
+            transactional_id: format!("{name}.{role}"),
+            instance_id: None,
+            writes: vec![topic.clone()],
+        };
+        let mut log = KafkaLog::join(connection, &identity("member"), std::slice::from_ref(&topic)).unwrap();
+        let writer = KafkaWriter::new(connection, &identity("writer")).unwrap();
         let (alerts, deploys, timeout) = (topic.clone(), topic.clone(), Duration::from_secs(10));
         let sending = Sending { connection: connection.clone(), alerts, deploys, timeout };
         let sender = Sender::new(sending, Arc::new(Formats::shipped())).unwrap();

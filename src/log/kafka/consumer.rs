@@ -16,6 +16,7 @@ use rdkafka::types::RDKafkaRespErr;
 
 use super::native::{Message, Queue};
 use crate::log::client::{Connection, unusable};
+use crate::log::outage::Outage;
 use crate::log::token::Login;
 use crate::log::{Committed, Error, Polled};
 use crate::record::{Batch, Offset, Partition, Topic, TopicPartition};
@@ -41,12 +42,15 @@ enum Rebalance {
 }
 
 /// Keeps what the callbacks told until the next poll; assigns nothing by itself.
-pub struct MemberContext(Mutex<Events>);
+pub struct MemberContext(Mutex<Events>, Arc<Outage>);
 
 impl ClientContext for MemberContext {
     fn error(&self, error: KafkaError, reason: &str) {
+        if self.1.takes(&error) {
+            return;
+        }
         if let Ok(mut events) = self.0.lock() {
-            // Only the newest matter; a broker that is away tells so many times a second.
+            // Only the newest matter.
             if events.errors.len() == ERRORS_MAX {
                 events.errors.pop_front();
             }
@@ -134,7 +138,7 @@ impl Member {
             // Who does not come back holds its partitions for so long.
             config.set(SESSION_MS, "10000");
         }
-        let context = MemberContext(Mutex::new(Events::default()));
+        let context = MemberContext(Mutex::new(Events::default()), connection.outage().clone());
         let consumer = config.create_with_context(context).map_err(|error| unusable(&error))?;
         let consumer: Arc<BaseConsumer<MemberContext>> = Arc::new(consumer);
         let mut login = Login::new(connection);
@@ -167,6 +171,7 @@ impl Member {
             let (queue, mut taker) = (&self.queue, Taker { topics: &self.topics, positions: &mut self.positions });
             // The batch call waits until its array is full, so it only takes what is there.
             let mut messages: Vec<_> = queue.next(slice).into_iter().collect();
+            messages.first().inspect(|_| self.consumer.context().1.answered());
             while !messages.is_empty() {
                 messages.iter().try_for_each(|message| taker.take(message, batch))?;
                 messages = if batch.bytes() < bytes_max { queue.ready() } else { Vec::new() };
@@ -211,6 +216,7 @@ impl Member {
                     return Err(Error::Fatal(format!("a record of {topic}-{partition} came outside its queue")));
                 }
                 Err(KafkaError::PartitionEOF(_)) => {}
+                Err(error) if self.consumer.context().1.takes(&error) => {}
                 Err(error) => judge(&error, &self.topic_of(&error)?, &self.group)?,
             }
         }
@@ -401,6 +407,10 @@ fn judge(error: &KafkaError, topic: &str, group: &str) -> Result<(), Error> {
         Some(RDKafkaErrorCode::TopicAuthorizationFailed) => Err(denied("Read", &format!("topic {topic}"))),
         Some(RDKafkaErrorCode::Authentication) => Err(Error::Fatal(error.to_string())),
         Some(RDKafkaErrorCode::FencedInstanceId) => Err(Error::Fenced(error.to_string())),
+        Some(RDKafkaErrorCode::InvalidSessionTimeout) => Err(Error::Fatal(format!(
+            "kafka.properties.{SESSION_MS}: the broker refuses it; its group.min.session.timeout.ms and \
+             group.max.session.timeout.ms say what it takes"
+        ))),
         Some(RDKafkaErrorCode::PollExceeded) => Ok(()), // followed by a loss of the assignment
         _ => {
             tracing::warn!(%error, "kafka consumer");
@@ -417,7 +427,7 @@ fn partitions(list: &TopicPartitionList) -> Vec<TopicPartition> {
 }
 
 /// librdkafka answers a call on many partitions with success, and with each partition's own error in the list.
-fn each(list: &TopicPartitionList) -> Result<(), Error> {
+pub fn each(list: &TopicPartitionList) -> Result<(), Error> {
     list.elements().iter().try_for_each(|element| {
         let topic = || format!("topic {}", element.topic());
         element.error().map_err(|error| denied_or_unavailable(error, "Read", &topic()))

@@ -25,10 +25,13 @@ use self::consumer::{Member, fatal};
 use self::producer::Transactions;
 use super::client::Connection;
 use super::{Committed, Error, Log, Polled, Watermarks};
-use crate::record::{Batch, NewRecord, Offset, Topic, TopicPartition};
+use crate::record::{Batch, NewRecord, Offset, Partition, Topic, TopicPartition};
 
 /// A paused member hears of a twin with its next heartbeat.
 const VERDICT: Duration = Duration::from_secs(5);
+
+/// Others end their transactions meanwhile, as a rule.
+const HELD_UP: Duration = Duration::from_secs(1);
 
 /// Who this member is.
 #[derive(Clone, Debug)]
@@ -39,6 +42,8 @@ pub struct Identity {
     /// `group.instance.id`, for static membership: who comes back within the session's time finds its partitions as they
     /// were and nobody else has to stop; who takes the same name while the other lives fences it.
     pub instance_id: Option<String>,
+    /// All topics that it writes.
+    pub writes: Vec<Topic>,
 }
 
 /// A group that was away for longer than the session may take a static member that comes back for its own twin. So a member joins
@@ -64,7 +69,21 @@ impl KafkaLog {
         let reader = KafkaReader::new(connection, &identity.group)?;
         let member = Member::join(connection, &identity.group, topics, identity.instance_id.as_deref())?;
         let (connection, identity, topics) = (connection.clone(), identity.clone(), topics.to_vec());
-        Ok(Self { connection, identity, topics, member, rejoined: None, lost: false, transactions, reader })
+        let mut log = Self { connection, identity, topics, member, rejoined: None, lost: false, transactions, reader };
+        log.clear()?;
+        Ok(log)
+    }
+
+    /// What a broker left open of our transactions is ended before anything is read or written.
+    fn clear(&mut self) -> Result<(), Error> {
+        if !self.transactions.is_unsure() {
+            return Ok(());
+        }
+        let held_up = self.reader.held_up(&self.identity.writes, HELD_UP)?;
+        let group = self.member.consumer().group_metadata();
+        let offset = self.topics.first().map(|topic| (TopicPartition::new(topic, Partition(0)), Offset(0)));
+        let offsets = consumer::list(offset.as_slice())?;
+        self.transactions.clear(&held_up, group.as_ref().map(|group| (&offsets, group)))
     }
 
     /// After the group has fenced the member.
@@ -159,7 +178,8 @@ impl Log for KafkaLog {
                 self.lost = true;
             }
         }
-        self.transactions.renew()
+        self.transactions.renew()?;
+        self.clear()
     }
 
     fn must_renew(&self) -> bool {

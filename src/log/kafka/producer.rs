@@ -8,6 +8,8 @@
 //! a twin's doing only if our own transaction cannot have timed out; after a pause (a stopped process, a closed lid) it can, and
 //! the caller renews the producer. A twin that lives fences the renewed one at once, and that one stops.
 
+mod leftovers;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
@@ -24,6 +26,7 @@ use super::consumer::{denied, is_denied};
 use super::native::{self, TransactionError};
 use crate::log::Error;
 use crate::log::client::{Connection, unusable};
+use crate::log::outage::Outage;
 use crate::log::token::Login;
 use crate::record::NewRecord;
 
@@ -49,11 +52,13 @@ struct Seen {
     denied: Mutex<Option<Denied>>,
 }
 
-struct TransactionContext(Arc<Seen>);
+struct TransactionContext(Arc<Seen>, Arc<Outage>);
 
 impl ClientContext for TransactionContext {
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "kafka producer");
+        if !self.1.takes(&error) {
+            tracing::debug!(%error, reason, "kafka producer");
+        }
         self.0.hazard.store(true, Ordering::Relaxed);
     }
 
@@ -90,6 +95,8 @@ pub struct Transactions {
     began: Option<Began>,
     suspect: bool,
     timed_out: bool,
+    /// Something may be open on the broker: all the time but from a commit that was told to the next transaction.
+    unsure: bool,
 }
 
 /// By two clocks: the steady one stands still while the machine sleeps, the other may be set.
@@ -110,11 +117,11 @@ impl Transactions {
     pub fn new(connection: &Connection, transactional_id: &str) -> Result<Self, Error> {
         let (producer, login, seen) = create(connection, transactional_id)?;
         let (connection, transactional_id) = (connection.clone(), transactional_id.to_owned());
-        let (began, suspect, timed_out) = (None, false, false);
-        Ok(Self { connection, transactional_id, producer, login, seen, began, suspect, timed_out })
+        let (began, suspect, timed_out, unsure) = (None, false, false, true);
+        Ok(Self { connection, transactional_id, producer, login, seen, began, suspect, timed_out, unsure })
     }
 
-    /// Fences every older producer of this id and ends its open transaction.
+    /// Fences every older producer of this id and ends its open transaction; what it left is still to be cleared.
     pub fn renew(&mut self) -> Result<(), Error> {
         (self.producer, self.login, self.seen) = create(&self.connection, &self.transactional_id)?;
         (self.began, self.suspect, self.timed_out) = (None, false, false);
@@ -140,7 +147,7 @@ impl Transactions {
         self.seen.hazard.store(false, Ordering::Relaxed);
         self.failed_delivery();
         self.producer.begin_transaction().map_err(|error| self.judge_kafka(error))?;
-        self.began = Some(Began::now());
+        (self.began, self.unsure) = (Some(Began::now()), true);
         Ok(())
     }
 
@@ -219,8 +226,8 @@ impl Transactions {
         self.producer.poll(Duration::ZERO);
         self.suspect |= self.seen.hazard.load(Ordering::Relaxed);
         let outcome = outcome.map_err(|error| self.judge_end(&error));
-        self.began = None;
-        outcome
+        (self.began, self.unsure) = (None, outcome.is_err());
+        outcome.inspect(|()| self.connection.outage().answered())
     }
 
     pub fn abort(&mut self) -> Result<(), Error> {
@@ -326,8 +333,9 @@ fn create(
         // Successes need no report; without this every record's report would have to be served before a commit.
         .set("delivery.report.only.error", "true");
     let seen = Arc::new(Seen::default());
+    let context = TransactionContext(seen.clone(), connection.outage().clone());
     let producer: BaseProducer<TransactionContext> =
-        config.create_with_context(TransactionContext(seen.clone())).map_err(|error| unusable(&error))?;
+        config.create_with_context(context).map_err(|error| unusable(&error))?;
     let mut login = Login::new(connection);
     login.refresh(producer.client())?;
     producer.init_transactions(INIT).map_err(|error| match error.rdkafka_error_code() {

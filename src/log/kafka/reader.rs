@@ -3,25 +3,42 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::TopicPartitionList;
+use rdkafka::client::{ClientContext, DefaultClientContext};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use super::consumer::{CALL, committed, denied, denied_or_unavailable, list, unavailable};
+use super::consumer::{CALL, committed, denied, denied_or_unavailable, each, fatal, list, unavailable};
 use super::native::Queue;
 use crate::log::client::{Connection, unusable};
+use crate::log::outage::{Outage, is_of_transport};
 use crate::log::token::Login;
 use crate::log::{Committed, Error, Reader, Watermarks};
-use crate::record::{Batch, EventTime, Offset, TopicPartition};
+use crate::record::{Batch, EventTime, Offset, Partition, Topic, TopicPartition};
 
 /// After this long without a message the partition's queue is led to ours again.
 const SLICE: Duration = Duration::from_millis(20);
 
+struct ReaderContext;
+
+impl ClientContext for ReaderContext {
+    fn error(&self, error: KafkaError, reason: &str) {
+        // One that reads seldom hears of an outage when it is over.
+        if !is_of_transport(&error) {
+            DefaultClientContext.error(error, reason);
+        }
+    }
+}
+
+impl ConsumerContext for ReaderContext {}
+
 pub struct KafkaReader {
     group: String,
-    queue: Queue<DefaultConsumerContext>,
-    consumer: Arc<BaseConsumer>,
+    queue: Queue<ReaderContext>,
+    consumer: Arc<BaseConsumer<ReaderContext>>,
     /// For the true ends, whatever transaction is open.
-    uncommitted: BaseConsumer,
+    uncommitted: BaseConsumer<ReaderContext>,
+    outage: Arc<Outage>,
     logins: [Login; 2],
     /// What is assigned, and where its next record is expected.
     at: Option<(TopicPartition, Offset)>,
@@ -32,12 +49,15 @@ impl KafkaReader {
     pub fn new(connection: &Connection, group: &str) -> Result<Self, Error> {
         let mut config = connection.consumer(group);
         config.set("auto.offset.reset", "error").set("enable.partition.eof", "true").set("fetch.wait.max.ms", "10");
-        let consumer: Arc<BaseConsumer> = Arc::new(config.create().map_err(|error| unusable(&error))?);
-        let uncommitted = config.set("isolation.level", "read_uncommitted").create();
+        let outage = connection.outage().clone();
+        let consumer = config.create_with_context(ReaderContext);
+        let consumer: Arc<BaseConsumer<_>> = Arc::new(consumer.map_err(|error| unusable(&error))?);
+        config.set("isolation.level", "read_uncommitted");
+        let uncommitted = config.create_with_context(ReaderContext);
         let uncommitted = uncommitted.map_err(|error| unusable(&error))?;
         let logins = [Login::new(connection), Login::new(connection)];
         let group = group.to_owned();
-        let mut reader = Self { group, queue: Queue::new(&consumer), consumer, uncommitted, logins, at: None };
+        let mut reader = Self { group, queue: Queue::new(&consumer), consumer, uncommitted, outage, logins, at: None };
         reader.refresh()?;
         Ok(reader)
     }
@@ -54,6 +74,7 @@ impl KafkaReader {
         let (topic, number) = (partition.topic.as_str(), partition.partition.0);
         let ends = self.uncommitted.fetch_watermarks(topic, number, CALL);
         let (low, high) = ends.map_err(|error| denied_or_unavailable(error, "Read", &format!("topic {topic}")))?;
+        self.outage.answered();
         Ok(Watermarks { low: Offset(low), high: Offset(high) })
     }
 
@@ -70,6 +91,26 @@ impl KafkaReader {
         match found {
             Some(rdkafka::Offset::Offset(offset)) => Ok(Offset(offset)),
             _ => Ok(self.watermarks(partition)?.high),
+        }
+    }
+
+    /// Where a transaction is open, and still is after `patience`: the readable end lies before what was the true one.
+    pub(super) fn held_up(&self, topics: &[Topic], patience: Duration) -> Result<Vec<TopicPartition>, Error> {
+        let mut partitions = Vec::new();
+        for topic in topics {
+            let told = self.uncommitted.fetch_metadata(Some(topic.as_str()), CALL).map_err(unavailable)?;
+            let count = told.topics().first().map_or(0, |told| told.partitions().len());
+            partitions.extend((0..).take(count).map(|number| TopicPartition::new(topic, Partition(number))));
+        }
+        let (true_ends, until) = (ends(&self.uncommitted, &partitions)?, Instant::now() + patience);
+        loop {
+            let readable = ends(&self.consumer, &partitions)?;
+            let open = partitions.iter().zip(&true_ends).zip(readable).filter(|((_, end), readable)| readable < end);
+            let open: Vec<_> = open.map(|((partition, _), _)| partition.clone()).collect();
+            if open.is_empty() || Instant::now() >= until {
+                return Ok(open);
+            }
+            std::thread::sleep(SLICE);
         }
     }
 
@@ -141,6 +182,28 @@ impl Reader for KafkaReader {
         self.at = read.as_ref().ok().map(|next| (partition.clone(), *next));
         read
     }
+}
+
+/// As this consumer sees them, in the order asked; all of a broker's in one request.
+fn ends(consumer: &BaseConsumer<ReaderContext>, partitions: &[TopicPartition]) -> Result<Vec<Offset>, Error> {
+    if partitions.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut asked = TopicPartitionList::with_capacity(partitions.len());
+    for TopicPartition { topic, partition } in partitions {
+        // Asked for as a time, it is that of all records.
+        asked.add_partition_offset(topic.as_str(), partition.0, rdkafka::Offset::End).map_err(fatal)?;
+    }
+    let answer = consumer.offsets_for_times(asked, CALL).map_err(unavailable)?;
+    each(&answer)?;
+    let end = |partition: &TopicPartition| match answer
+        .find_partition(partition.topic.as_str(), partition.partition.0)
+        .map(|found| found.offset())
+    {
+        Some(rdkafka::Offset::Offset(end)) => Ok(Offset(end)),
+        told => Err(Error::Unavailable(format!("{partition}: its end is not known: {told:?}"))),
+    };
+    partitions.iter().map(end).collect()
 }
 
 fn judge(code: RDKafkaErrorCode, partition: &TopicPartition, offset: Offset) -> Error {

@@ -1,41 +1,60 @@
 //! A transactional producer alone, for who reads outside any group: the same rules, the same errors.
 
 use super::producer::Transactions;
+use super::{HELD_UP, Identity, KafkaReader};
 use crate::log::Error;
 use crate::log::client::Connection;
-use crate::record::NewRecord;
+use crate::record::{NewRecord, Topic};
 
 /// Order of calls as of [`crate::log::Log`]: `begin`, any `produce`, then `commit` or `abort`; again.
-pub struct KafkaWriter(Transactions);
+pub struct KafkaWriter {
+    transactions: Transactions,
+    reader: KafkaReader,
+    topics: Vec<Topic>,
+}
 
 impl KafkaWriter {
     /// Fences every older producer of this id and ends its open transaction: what that committed can be read afterwards.
-    pub fn new(connection: &Connection, transactional_id: &str) -> Result<Self, Error> {
-        Transactions::new(connection, transactional_id).map(Self)
+    pub fn new(connection: &Connection, identity: &Identity) -> Result<Self, Error> {
+        let transactions = Transactions::new(connection, &identity.transactional_id)?;
+        let reader = KafkaReader::new(connection, &identity.group)?;
+        let mut writer = Self { transactions, reader, topics: identity.writes.clone() };
+        writer.clear()?;
+        Ok(writer)
+    }
+
+    fn clear(&mut self) -> Result<(), Error> {
+        if !self.transactions.is_unsure() {
+            return Ok(());
+        }
+        let held_up = self.reader.held_up(&self.topics, HELD_UP)?;
+        self.transactions.clear(&held_up, None)
     }
 
     pub fn begin(&mut self) -> Result<(), Error> {
-        self.0.refresh()?;
-        self.0.begin()
+        self.transactions.refresh()?;
+        self.transactions.begin()
     }
 
     pub fn produce(&mut self, record: &NewRecord) -> Result<(), Error> {
-        self.0.produce(record)
+        self.transactions.produce(record)
     }
 
     pub fn commit(&mut self) -> Result<(), Error> {
-        self.0.commit(None)
+        self.transactions.commit(None)
     }
 
     pub fn abort(&mut self) -> Result<(), Error> {
-        self.0.abort()
+        self.transactions.abort()
     }
 
     pub fn renew(&mut self) -> Result<(), Error> {
-        self.0.renew()
+        self.reader.refresh()?;
+        self.transactions.renew()?;
+        self.clear()
     }
 
     pub fn must_renew(&self) -> bool {
-        self.0.is_suspect()
+        self.transactions.is_suspect()
     }
 }

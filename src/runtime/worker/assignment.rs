@@ -1,9 +1,10 @@
 //! What a worker does when partitions come and go: where they start, and getting their stores ready.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::{Doubt, Parts, Worker};
-use crate::log::{self, Committed};
+use crate::log::{self, Committed, Polled};
 use crate::record::{Offset, TopicPartition};
 use crate::runtime::restore::{self, Site};
 use crate::runtime::task::{Phase, Task, sequence_of_metadata};
@@ -14,8 +15,33 @@ use crate::topology::journal::TaskId;
 type Starts = Vec<(TopicPartition, Offset)>;
 
 impl Worker {
-    /// Begins, or begins again, with these partitions at their committed offsets.
-    pub(super) fn start(&mut self, partitions: &[TopicPartition]) -> Result<(), Error> {
+    /// After an unknown outcome a new producer ends the old transaction one way, and the offsets tell which.
+    pub(super) fn settle(&mut self) -> Result<(), Error> {
+        let partitions = match &self.doubt {
+            Doubt::None => return Ok(()),
+            Doubt::Assignment(partitions) => partitions.clone(),
+            Doubt::Outcome => self.tasks.values().flat_map(Task::partitions).collect(),
+        };
+        self.start(&partitions)
+    }
+
+    /// Until it is settled where the tasks go on, records are of no use; but the group may have taken the tasks away, or the
+    /// member may have joined anew.
+    pub(super) fn hear_of_rebalances(&mut self) -> Result<(), Error> {
+        self.polled.clear();
+        match self.parts.log.poll(Duration::ZERO, 1, &mut self.polled)? {
+            Polled::Records { .. } => Ok(()),
+            Polled::Assigned(partitions) => {
+                self.doubt = Doubt::Assignment(partitions);
+                Ok(())
+            }
+            Polled::Revoked(_) | Polled::Lost(_) => self.lost(),
+        }
+    }
+
+    /// Begins, or begins again, with these partitions at their committed offsets: those after the end of what was left open.
+    fn start(&mut self, partitions: &[TopicPartition]) -> Result<(), Error> {
+        self.renew_if_needed()?;
         let mut by_task: BTreeMap<TaskId, Vec<TopicPartition>> = BTreeMap::new();
         for partition in partitions {
             let Some(task) = self.parts.program.task_of(partition) else {

@@ -113,6 +113,10 @@ impl Worker {
                 }
                 let aborted = self.parts.log.abort().and_then(|()| self.parts.log.seek(&starts));
                 self.or_start_over(aborted)?;
+                if self.parts.log.must_renew() {
+                    // Kafka may end the transaction before this one another way than it told.
+                    (self.doubt, self.renew) = (Doubt::Outcome, true);
+                }
                 Err(log::Error::Unavailable(error.to_string()).into())
             }
             Aftermath::Unknown => {
@@ -134,14 +138,7 @@ impl Worker {
         Ok(())
     }
 
-    /// After an unknown outcome: a new producer ends the old transaction one way, the offsets tell which.
-    pub(super) fn resolve(&mut self) -> Result<(), Error> {
-        self.renew_if_needed()?;
-        let partitions: Vec<_> = self.tasks.values().flat_map(Task::partitions).collect();
-        self.start(&partitions)
-    }
-
-    fn renew_if_needed(&mut self) -> Result<(), Error> {
+    pub(super) fn renew_if_needed(&mut self) -> Result<(), Error> {
         if self.renew || self.parts.log.must_renew() {
             tracing::info!("the producer is renewed: something failed inside a transaction");
             self.parts.log.renew_producer()?;

@@ -114,10 +114,11 @@ impl Worker {
     }
 
     fn try_step(&mut self) -> Result<(), Error> {
-        match &self.doubt {
-            Doubt::None => {}
-            Doubt::Assignment(partitions) => self.start(&partitions.clone())?,
-            Doubt::Outcome => self.resolve()?,
+        if let Err(error) = self.settle() {
+            if is_waited_out(&error) {
+                self.hear_of_rebalances()?;
+            }
+            return Err(error);
         }
         let restoring = self.restore()?;
         let wait = if restoring { Duration::ZERO } else { self.poll_wait() };
@@ -143,10 +144,8 @@ impl Worker {
             }
             Err(error) => error,
         };
-        match &error {
-            Error::Log(log::Error::Unavailable(_)) => {}
-            Error::Store(store::Error::Locked { .. } | store::Error::Full { .. }) => {}
-            _ => return Err(error),
+        if !is_waited_out(&error) {
+            return Err(error);
         }
         self.parts.metrics.waits.inc();
         tracing::warn!(%error, pause_ms = self.pause.as_millis(), "trying again after a pause");
@@ -210,4 +209,9 @@ impl Worker {
         let now = self.parts.clock.now();
         self.tasks.values().filter_map(Task::first_timer).any(|first| first <= now)
     }
+}
+
+fn is_waited_out(error: &Error) -> bool {
+    let of_store = matches!(error, Error::Store(store::Error::Locked { .. } | store::Error::Full { .. }));
+    of_store || matches!(error, Error::Log(log::Error::Unavailable(_)))
 }

@@ -76,7 +76,8 @@ impl SlackSink {
         let names = Names::new(&config.application);
         let transactional_id = names.sink_transactional_id("slack", &config.instance);
         let instance_id = Some(transactional_id.clone());
-        let identity = Identity { group: names.sink_group("slack"), transactional_id, instance_id };
+        let writes = vec![config.outcomes.clone(), config.dead_letters.clone()];
+        let identity = Identity { group: names.sink_group("slack"), transactional_id, instance_id, writes };
         let connection = config.connection.clone();
         let topics = [config.actions.clone()];
         Self::start_on(config, formats, registry, move || {

@@ -96,9 +96,7 @@ impl<L: Log, R: Reader> Worker<L, R> {
         match self.log.poll(wait, POLL_BYTES_MAX, &mut batch)? {
             Polled::Records { .. } => self.take_in(&batch),
             Polled::Assigned(partitions) => {
-                self.assigned = partitions.into_iter().map(|partition| partition.partition).collect();
-                self.paused.clear();
-                self.hold = Hold::Told;
+                self.told(partitions);
                 self.restart()
             }
             Polled::Revoked(_) => {
@@ -108,6 +106,27 @@ impl<L: Log, R: Reader> Worker<L, R> {
                 handed_over
             }
             Polled::Lost(_) => {
+                self.forget();
+                self.log.release()
+            }
+        }
+    }
+
+    fn told(&mut self, partitions: Vec<TopicPartition>) {
+        self.assigned = partitions.into_iter().map(|partition| partition.partition).collect();
+        self.paused.clear();
+        self.hold = Hold::Told;
+    }
+
+    /// What keeps the sink from starting over may be that its partitions were taken away. Records are read again afterwards.
+    fn hear_of_rebalances(&mut self) -> Result<(), Error> {
+        match self.log.poll(Duration::ZERO, 1, &mut Batch::default())? {
+            Polled::Records { .. } => Ok(()),
+            Polled::Assigned(partitions) => {
+                self.told(partitions);
+                Ok(())
+            }
+            Polled::Revoked(_) | Polled::Lost(_) => {
                 self.forget();
                 self.log.release()
             }
@@ -259,7 +278,7 @@ impl<L: Log, R: Reader> Worker<L, R> {
         self.to_write.clear();
         loop {
             std::thread::sleep(PAUSE);
-            match self.reset() {
+            match self.reset().or_else(|error| self.hear_of_rebalances().and(Err(error))) {
                 Err(error @ (Error::Fenced(_) | Error::OutOfRange { .. } | Error::Fatal(_))) => return Err(error),
                 Err(error) if stop.load(Ordering::Relaxed) => return Err(error),
                 Err(error) => tracing::warn!(%error, "the slack sink cannot start over yet"),
@@ -275,12 +294,14 @@ impl<L: Log, R: Reader> Worker<L, R> {
 
     /// Everything that is known comes from the journal anew.
     fn restart(&mut self) -> Result<(), Error> {
+        if self.hold == Hold::Nothing {
+            return Ok(());
+        }
         let starts = self.restore()?;
         match self.hold {
-            Hold::Nothing => return Ok(()),
             Hold::Told => self.log.assign(&starts)?,
-            Hold::Reading if starts.is_empty() => {}
-            Hold::Reading => self.log.seek(&starts)?,
+            Hold::Reading if !starts.is_empty() => self.log.seek(&starts)?,
+            _ => {}
         }
         self.hold = Hold::Reading;
         Ok(())

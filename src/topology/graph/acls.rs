@@ -77,6 +77,13 @@ pub fn acls(topology: &Topology) -> Vec<Acl> {
         .collect()
 }
 
+/// The topics that a part writes.
+pub fn written(topology: &Topology, part: &str) -> Vec<Topic> {
+    let writes =
+        |acl: &Acl| acl.part == part && acl.resource == Resource::Topic && acl.operations.contains(&Operation::Write);
+    acls(topology).iter().filter(|acl| writes(acl)).map(|acl| Topic::from(&*acl.name)).collect()
+}
+
 fn engine(topology: &Topology, needs: &mut Needs) {
     const PART: &str = "engine";
     for plan in topology.sub_topologies.values() {

@@ -43,3 +43,18 @@ fn explain_draws_the_graph_shows_an_operator_and_lists_rights() {
     assert!(rights.contains("\nrun=User:explained\n"), "{rights}");
     assert!(rights.contains("# retry: whoever runs `fairlead dead-letter retry`\nallow \"$retry\" --op"), "{rights}");
 }
+
+/// Nobody listens where Kafka and the registry should be, and nothing is asked of them.
+#[test]
+fn a_token_that_will_not_do_is_told_before_anything_is_made() {
+    let home = Home::new("guarded", NOBODY, "http://127.0.0.1:1");
+    let app = home.topology().join("app.yaml");
+    let text = std::fs::read_to_string(&app).unwrap().replace("open: true", "token: '${env:INGEST_TOKEN}'");
+    std::fs::write(&app, text).unwrap();
+    for (token, told) in [("short", "bearer token 1 of ingest.token is shorter than"), ("", "holds no bearer token")] {
+        let output = home.command(&["run"], None).env("INGEST_TOKEN", token).output().unwrap();
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && err.contains(told), "{err}");
+        assert!(!err.contains("127.0.0.1:1"), "{err}");
+    }
+}

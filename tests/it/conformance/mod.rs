@@ -1,5 +1,5 @@
 //! One suite for two brokers: every check runs against the embedded broker and against a real Apache Kafka, with the same
-//! expectations (`records`, `transactions`, `groups`, `admin`, `wire`). The embedded broker alone is asked for what it does on a full
+//! expectations (`records`, `transactions`, `groups`, `admin`, `wire`, `java`). The embedded broker alone is asked for what it does on a full
 //! disk (`full_disk`), by clients that others wrote (`strangers`) and by nobody's friends (`hostile`). What a crash leaves of its log
 //! is tried beside it (`src/embedded/broker/log/recovery.rs`).
 
@@ -9,6 +9,7 @@ mod client;
 mod full_disk;
 mod groups;
 mod hostile;
+mod java;
 mod records;
 mod samples;
 mod strangers;
@@ -85,4 +86,5 @@ conformance! {
         a_retried_batch_is_recognised
         a_transaction_needs_its_partitions_added
         configurations_change_one_by_one;
+    java: javas_client_and_its_avro_do_with_fairlead_what_they_do_with_kafka;
 }

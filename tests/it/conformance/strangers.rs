@@ -1,5 +1,5 @@
 //! Clients that others wrote, against the embedded broker and registry: kcat (librdkafka 2.0), Confluent's Python client (a current
-//! librdkafka), Kafka's own console tools (Java). What each was told is compared, not only its exit code.
+//! librdkafka), Kafka's own console tools (Java). Java's client is `java`. What each was told is compared, not only its exit code.
 
 use super::client::{Cluster, abort, drain, send};
 use crate::harness::apache::unique;
@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Runs a program to its end, `stdin` given to it, and returns what it printed: standard output, and the messages beside it.
-fn run(program: &str, args: &[&str], stdin: &str) -> (String, String) {
+pub fn run(program: &str, args: &[&str], stdin: &str) -> (String, String) {
     let program_path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kafka").join(program);
     let found = if program_path.exists() { program_path } else { program.into() };
     // A client that cannot go on tries for ever.

@@ -8,7 +8,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fairlead::codec::Formats;
 use fairlead::event::{Alert, AlertStatus, Deploy, DeployKind, DeployOutcome, Fact, Labels, Mention};
-use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use rdkafka::ClientContext;
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
 
 use super::site::Site;
 
@@ -72,10 +73,25 @@ impl Load {
     }
 }
 
+/// A record that was not delivered would be missed later, for no fault of fairlead.
+struct Told;
+
+impl ClientContext for Told {}
+
+impl ProducerContext for Told {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, _)) = result {
+            eprintln!("the load was not delivered: {error}");
+        }
+    }
+}
+
 struct Sender {
     random: Random,
     formats: Formats,
-    producer: ThreadedProducer<DefaultProducerContext>,
+    producer: ThreadedProducer<Told>,
     alerts: String,
     deploys: String,
     summary: String,
@@ -93,7 +109,7 @@ impl Sender {
         Self {
             random: Random(seed),
             formats: site.formats.clone(),
-            producer: site.endpoints.connection.producer().create().unwrap(),
+            producer: site.endpoints.connection.producer().create_with_context(Told).unwrap(),
             alerts: site.topic("alerts").to_string(),
             deploys: site.topic("deploys").to_string(),
             summary: summary.to_owned(),

@@ -4,17 +4,18 @@
 mod bad_records;
 mod embedded_full_disk;
 mod full_disk;
+mod killed_broker;
 mod load;
 mod outage;
 mod registry_outage;
-mod site;
+pub mod site;
 
 use std::process::Command;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use fairlead::verify::Kind;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::Message;
+use rdkafka::message::{Header, Message};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -69,14 +70,15 @@ fn processes_share_partitions_and_one_that_stops_or_is_killed_loses_nothing() {
     let report: serde_json::Value = serde_json::from_slice(&told.stdout).unwrap();
     assert_eq!((&report["inputs_lost"], &report["differences_total"]), (&0.into(), &0.into()));
 
-    copy_the_last_incident(&site);
+    // A header that a retry would have written explains nothing without its mark.
+    copy_the_last_incident(&site, ("fairlead-dead-letter", &format!("{}/0/1", site.topic("incidents"))));
     let report = site.prove();
     let kinds: Vec<_> = report.differences.iter().map(|difference| difference.kind).collect();
     assert_eq!(kinds, [Kind::OutputDoubled, Kind::Model], "a record that is there twice is seen twice: {report}");
 }
 
-/// Writes an incident again, headers and all, as a commit that was repeated would have.
-fn copy_the_last_incident(site: &Site) {
+/// Writes an incident again, headers and all, as a commit that was repeated would have; with one header more.
+fn copy_the_last_incident(site: &Site, header: (&str, &str)) {
     let connection = &site.endpoints.connection;
     let (consumer, topic): (BaseConsumer, _) = (connection.consumer("copy").create().unwrap(), site.topic("incidents"));
     let mut all = TopicPartitionList::new();
@@ -86,11 +88,13 @@ fn copy_the_last_incident(site: &Site) {
     consumer.assign(&all).unwrap();
     let message = consumer.poll(Duration::from_secs(60)).expect("an incident").unwrap().detach();
     let producer: ThreadedProducer<DefaultProducerContext> = connection.producer().create().unwrap();
+    let (key, value) = (header.0, Some(header.1));
+    let headers = message.headers().unwrap().clone().insert(Header { key, value });
     let record = BaseRecord::to(topic.as_str())
         .key(message.key().unwrap())
         .payload(message.payload().unwrap())
         .timestamp(message.timestamp().to_millis().unwrap())
-        .headers(message.headers().unwrap().clone());
+        .headers(headers);
     producer.send(record).map_err(|(error, _)| error).unwrap();
     producer.flush(Duration::from_secs(60)).unwrap();
 }
@@ -196,5 +200,43 @@ fn a_process_that_finds_a_twin_in_its_place_after_a_pause_stops_and_the_twin_goe
     let sent = load.finish();
     site.wait_until_all_is_committed();
     assert!(twin.is_running(), "{}", site.logs());
+    assert_model_saw(&site, sent);
+}
+
+/// Joins the group by the process's own name, which fences it, and is gone.
+fn take_the_place_of(site: &Site, instance: &str) {
+    let names = &site.topology.names;
+    let mut config = site.endpoints.connection.consumer(&names.engine_group());
+    config.set("group.instance.id", names.transactional_id(instance, 0));
+    let member: BaseConsumer = config.create().unwrap();
+    member.subscribe(&[site.topic("alerts").as_str()]).unwrap();
+    site.wait_for("the place to be taken", || {
+        let polled = member.poll(Duration::from_millis(100)).map(|polled| polled.map(drop));
+        assert!(matches!(polled, None | Some(Ok(()))), "{polled:?}");
+        member.assignment().is_ok_and(|assigned| assigned.count() > 0)
+    });
+}
+
+#[test]
+fn a_process_whose_place_was_taken_joins_anew_and_stops_when_it_is_taken_again() {
+    let site = Site::new();
+    let load = Load::start(&site, 13, 20);
+    let mut process = site.start("a");
+    let commits = || site.ends(&site.topology.names.journal());
+    site.wait_for("commits", || commits() > 10);
+    take_the_place_of(&site, "a");
+    site.wait_for("it to join anew", || site.joined_anew("a") == 1);
+    let before = commits();
+    site.wait_for("it goes on", || commits() > before + 10);
+    assert!(process.is_running() && site.joined_anew("a") == 1, "{}", site.logs());
+
+    take_the_place_of(&site, "a");
+    site.wait_for("it to stop", || !process.is_running());
+    let log = site.log_of("a");
+    assert!(log.contains("fenced by a newer one") && site.joined_anew("a") == 1, "{log}");
+    let mut process = site.start("a");
+    let sent = load.finish();
+    site.wait_until_all_is_committed();
+    assert!(process.is_running(), "{}", site.logs());
     assert_model_saw(&site, sent);
 }

@@ -2,8 +2,7 @@
 //! posted to the whole application: senders are told to come again, what was acknowledged is there, nothing is doubled, and the
 //! process goes on by itself. `FAIRLEAD_OUTAGE_SECS=70` makes it longer than librdkafka's socket timeout too.
 //!
-//! Not here: a single broker that is killed and comes back. Kafka 4.3.1 was once seen to drop the abort markers of a transaction that
-//! timed out meanwhile, and then shows what was aborted.
+//! Not here: a broker that is killed (`killed_broker`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -82,6 +81,10 @@ fn a_broker_that_is_away_for_longer_than_a_session_and_a_transaction_costs_nothi
     assert!(process.is_running(), "{}", site.logs());
     kafka.thaw();
     goes_on(&site, "it goes on after a frozen broker");
+    // At most once a minute, if the group takes the member that comes back for its twin.
+    let (joined, most) = (site.joined_anew("a"), 1 + outage().as_secs() / 60);
+    println!("joined anew: {joined}");
+    assert!(joined as u64 <= most, "{}", site.logs());
 
     tally.stop.store(true, Ordering::SeqCst);
     let mut acknowledged = std::collections::BTreeSet::new();

@@ -101,6 +101,11 @@ impl Site {
         std::fs::read_to_string(self.home(home).join("log")).unwrap_or_default()
     }
 
+    /// How often the group took a process for its own twin, and it joined anew.
+    pub fn joined_anew(&self, home: &str) -> usize {
+        self.log_of(home).matches("it joins anew").count()
+    }
+
     /// Waits until one and the same transaction has been open for some seconds, as only one that is held up is.
     pub fn wait_for_a_held_transaction(&self) {
         let mut since: Option<(i64, Instant)> = None;
