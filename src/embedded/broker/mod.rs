@@ -5,7 +5,7 @@
 //! (`tests/it/conformance`).
 //!
 //! ```text
-//! net.rs -> api/ (one file an API family) -> node.rs: coordinator (groups, transactions, journal) and topics -> log/
+//! net.rs -> api/ (one file an API family) -> node.rs: coordinator (groups, transactions, ../journal.rs) and topics -> log/
 //!                                            housekeeping.rs: time-outs, fsync, retention, compaction
 //! ```
 //! Decisions are pure functions of state and input (`group/`, `txn/`, `meta.rs`, `log/producers.rs`, `settings.rs`,
@@ -16,9 +16,10 @@
 //!
 //! **Not there**, and refused rather than pretended: replication, TLS, SASL, ACLs, quotas, topic ids in requests, fetch
 //! sessions, the KIP-848 and share group protocols, transaction protocol 2 (KIP-890), message formats before v2,
-//! re-compression (`compression.type` other than `producer`), tiered storage, topics that come into being when they are asked for,
-//! listening beyond the loopback (whoever reaches the broker may read and write everything). An API or version that is not in the table
-//! of `api/mod.rs` closes the connection, as Kafka does.
+//! re-compression (`compression.type` other than `producer`), tiered storage, topics that come into being when they are asked for, a
+//! configuration of the broker, look-ups of an epoch's end or of the largest timestamp, deleting single offsets of a group, listening
+//! beyond the loopback (whoever reaches the broker may read and write everything). An API or version that is not in the table of
+//! `api/mod.rs` closes the connection, as Kafka does.
 
 mod api;
 mod coordinator;

@@ -4,7 +4,7 @@
 //! end); nothing at or beyond the first open transaction is given to a `read_committed` reader. Reading happens outside
 //! the log's lock: `locate` hands out a [`Slice`] that stays valid.
 //!
-//! Not here: who waits for new records (`partition.rs`); retention and compaction, which are not done.
+//! Not here: who waits for new records (`partition.rs`), when retention and compaction run (`housekeeping.rs`).
 
 pub mod batch;
 pub mod compaction;
