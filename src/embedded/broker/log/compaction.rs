@@ -446,6 +446,25 @@ mod tests {
         let content = content(&log);
         assert_eq!(content[0].1, "first");
         assert!(content[1..].iter().all(|(_, key, _)| key == "last") && content[1].0 > 50, "{content:?}");
+        assert_every_offset_leads_to_the_end(&log);
+    }
+
+    #[test]
+    fn a_log_of_which_nothing_stays_ends_where_it_did() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = Log::open(dir.path(), 0).unwrap();
+        log.producers.admit(1, 0, 0);
+        log.append(&batch_of((1, 0, 0), true, &[(Some("k"), Some("v"), 1)]), &settings(), 0).unwrap();
+        log.end_transaction((1, 0), false, &settings(), 0).unwrap();
+        log.roll().unwrap();
+        compact(&mut log, 200);
+        assert!(content(&log).iter().all(|(_, key, _)| key == "!"), "{:?}", content(&log));
+        assert_every_offset_leads_to_the_end(&log);
+        drop(log);
+        assert_eq!(Log::open(dir.path(), 0).unwrap().end(), 2);
+    }
+
+    fn assert_every_offset_leads_to_the_end(log: &Log) {
         for from in 0..log.end() {
             let mut at = from;
             while at < log.end() {
