@@ -223,3 +223,40 @@ impl Node {
         journal.sync_data().and(result)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+
+    #[test]
+    fn what_could_not_be_forced_to_disk_stays_to_be_done_and_keeps_nothing_else_from_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = BrokerConfig::new(dir.path());
+        let address = config.listen;
+        let node = Node::open(config, address).unwrap();
+        node.put_topic(&mut node.coordinator(), "t", 2, Configs::new()).unwrap();
+        let partitions = &node.topic("t").unwrap().partitions;
+        // Nothing there can be forced to disk.
+        let null = Arc::new(File::open("/dev/null").unwrap());
+        partitions[0].log().unsynced.push(null.clone());
+        partitions[1].log().unsynced.push(Arc::new(File::create(dir.path().join("plain")).unwrap()));
+        assert!(node.sync().is_err());
+        assert!(Arc::ptr_eq(&partitions[0].log().unsynced[0], &null));
+        assert!(partitions[1].log().unsynced.is_empty());
+    }
+
+    #[test]
+    fn there_is_a_bound_to_the_partitions_of_all_topics() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = BrokerConfig::new(dir.path());
+        let address = config.listen;
+        let node = Node::open(config, address).unwrap();
+        let put = |name, partitions| node.put_topic(&mut node.coordinator(), name, partitions, Configs::new());
+        assert_eq!(put("a", 3), Ok(()));
+        assert_eq!(put("b", MAX_PARTITIONS - 2), Err(ResponseError::InvalidPartitions));
+        assert_eq!(put("a", MAX_PARTITIONS + 1), Err(ResponseError::InvalidPartitions));
+        assert_eq!(put("c", 0), Err(ResponseError::InvalidPartitions));
+        assert!(node.topic("b").is_err() && !dir.path().join("topics/b@1").exists());
+    }
+}
