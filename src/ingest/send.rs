@@ -169,8 +169,8 @@ async fn enqueue_and_await(
     let all = async {
         let mut stored = Vec::with_capacity(records.len());
         while let Some((number, fate)) = fates.recv().await {
-            let (partition, offset) = fate.map_err(|error| refused(&error, records[number].0))?;
-            stored.push((number, Stored { topic: records[number].0.clone(), partition, offset }));
+            let place = fate.map_err(|error| refused(&error, records[number].0))?;
+            stored.push((number, stored_at(records[number].0, place)?));
         }
         // A producer that goes away drops what it held without a word: only what was told counts.
         if stored.len() < records.len() {
@@ -182,6 +182,15 @@ async fn enqueue_and_await(
     tokio::time::timeout(patience, all)
         .await
         .unwrap_or_else(|_| Err(Error::Unavailable("no answer in time".to_owned())))
+}
+
+/// librdkafka takes a record whose request broke off for stored once a later one of its partition is, and then knows no offset. But a
+/// broker to which the producer is new takes the later one without it: only an offset is an acknowledgement.
+fn stored_at(topic: &Topic, (partition, offset): (Partition, Offset)) -> Result<Stored, Error> {
+    if offset < Offset(0) {
+        return Err(Error::Unavailable("the connection broke, and whether it is stored is not certain".to_owned()));
+    }
+    Ok(Stored { topic: topic.clone(), partition, offset })
 }
 
 fn refused(error: &KafkaError, topic: &Topic) -> Error {
@@ -229,6 +238,15 @@ mod tests {
             started_at_ms: None,
             finished_at_ms: None,
         })
+    }
+
+    #[test]
+    fn what_has_no_offset_is_not_acknowledged() {
+        let topic = Topic::from("alerts");
+        let stored = stored_at(&topic, (Partition(1), Offset(0))).unwrap();
+        assert_eq!((stored.partition, stored.offset), (Partition(1), Offset(0)));
+        // As librdkafka writes that it knows none.
+        assert!(matches!(stored_at(&topic, (Partition(1), Offset(-1001))), Err(Error::Unavailable(_))));
     }
 
     #[tokio::test]

@@ -26,7 +26,6 @@ use super::consumer::{denied, is_denied};
 use super::native::{self, TransactionError};
 use crate::log::Error;
 use crate::log::client::{Connection, unusable};
-use crate::log::outage::Outage;
 use crate::log::token::Login;
 use crate::record::NewRecord;
 
@@ -52,13 +51,11 @@ struct Seen {
     denied: Mutex<Option<Denied>>,
 }
 
-struct TransactionContext(Arc<Seen>, Arc<Outage>);
+struct TransactionContext(Arc<Seen>);
 
 impl ClientContext for TransactionContext {
     fn error(&self, error: KafkaError, reason: &str) {
-        if !self.1.takes(&error) {
-            tracing::debug!(%error, reason, "kafka producer");
-        }
+        tracing::debug!(%error, reason, "kafka producer");
         self.0.hazard.store(true, Ordering::Relaxed);
     }
 
@@ -204,6 +201,11 @@ impl Transactions {
     /// Of a member, with its offsets; `None`: records alone.
     pub fn commit(&mut self, read: Option<(&TopicPartitionList, &ConsumerGroupMetadata, &str)>) -> Result<(), Error> {
         self.drain()?;
+        if self.seen.hazard.load(Ordering::Relaxed) {
+            // A record whose request broke off passes for stored once a later one of its partition is; it may be lost (`ingest::send`).
+            self.suspect = true;
+            return Err(Error::Abort("a connection broke inside the transaction".into()));
+        }
         if let Some((offsets, group, name)) = read.filter(|(offsets, ..)| offsets.count() > 0) {
             let sent = self.producer.send_offsets_to_transaction(offsets, group, COMMIT);
             sent.map_err(|error| match error.rdkafka_error_code() {
@@ -227,7 +229,7 @@ impl Transactions {
         self.suspect |= self.seen.hazard.load(Ordering::Relaxed);
         let outcome = outcome.map_err(|error| self.judge_end(&error));
         (self.began, self.unsure) = (None, outcome.is_err());
-        outcome.inspect(|()| self.connection.outage().answered())
+        outcome
     }
 
     pub fn abort(&mut self) -> Result<(), Error> {
@@ -333,9 +335,8 @@ fn create(
         // Successes need no report; without this every record's report would have to be served before a commit.
         .set("delivery.report.only.error", "true");
     let seen = Arc::new(Seen::default());
-    let context = TransactionContext(seen.clone(), connection.outage().clone());
     let producer: BaseProducer<TransactionContext> =
-        config.create_with_context(context).map_err(|error| unusable(&error))?;
+        config.create_with_context(TransactionContext(seen.clone())).map_err(|error| unusable(&error))?;
     let mut login = Login::new(connection);
     login.refresh(producer.client())?;
     producer.init_transactions(INIT).map_err(|error| match error.rdkafka_error_code() {

@@ -11,7 +11,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use super::consumer::{CALL, committed, denied, denied_or_unavailable, each, fatal, list, unavailable};
 use super::native::Queue;
 use crate::log::client::{Connection, unusable};
-use crate::log::outage::{Outage, is_of_transport};
+use crate::log::outage::is_of_transport;
 use crate::log::token::Login;
 use crate::log::{Committed, Error, Reader, Watermarks};
 use crate::record::{Batch, EventTime, Offset, Partition, Topic, TopicPartition};
@@ -38,7 +38,6 @@ pub struct KafkaReader {
     consumer: Arc<BaseConsumer<ReaderContext>>,
     /// For the true ends, whatever transaction is open.
     uncommitted: BaseConsumer<ReaderContext>,
-    outage: Arc<Outage>,
     logins: [Login; 2],
     /// What is assigned, and where its next record is expected.
     at: Option<(TopicPartition, Offset)>,
@@ -49,7 +48,6 @@ impl KafkaReader {
     pub fn new(connection: &Connection, group: &str) -> Result<Self, Error> {
         let mut config = connection.consumer(group);
         config.set("auto.offset.reset", "error").set("enable.partition.eof", "true").set("fetch.wait.max.ms", "10");
-        let outage = connection.outage().clone();
         let consumer = config.create_with_context(ReaderContext);
         let consumer: Arc<BaseConsumer<_>> = Arc::new(consumer.map_err(|error| unusable(&error))?);
         config.set("isolation.level", "read_uncommitted");
@@ -57,7 +55,7 @@ impl KafkaReader {
         let uncommitted = uncommitted.map_err(|error| unusable(&error))?;
         let logins = [Login::new(connection), Login::new(connection)];
         let group = group.to_owned();
-        let mut reader = Self { group, queue: Queue::new(&consumer), consumer, uncommitted, outage, logins, at: None };
+        let mut reader = Self { group, queue: Queue::new(&consumer), consumer, uncommitted, logins, at: None };
         reader.refresh()?;
         Ok(reader)
     }
@@ -74,7 +72,6 @@ impl KafkaReader {
         let (topic, number) = (partition.topic.as_str(), partition.partition.0);
         let ends = self.uncommitted.fetch_watermarks(topic, number, CALL);
         let (low, high) = ends.map_err(|error| denied_or_unavailable(error, "Read", &format!("topic {topic}")))?;
-        self.outage.answered();
         Ok(Watermarks { low: Offset(low), high: Offset(high) })
     }
 

@@ -91,7 +91,6 @@ fn a_broker_that_is_killed_inside_a_transaction_costs_nothing() {
     let committed = || site.ends(&site.topology.names.journal());
     let before = committed();
     site.wait_for("it goes on", || committed() > before + 10);
-    site.wait_for("the end of the outage to be told", || site.log_of("a").contains("kafka answers again"));
     let sent = load.finish();
     site.wait_until_all_is_committed();
     assert!(process.is_running(), "{}", site.logs());
@@ -99,5 +98,5 @@ fn a_broker_that_is_killed_inside_a_transaction_costs_nothing() {
     process.end();
     let log = site.log_of("a");
     let told = |what: &str| log.matches(what).count();
-    assert_eq!((told("kafka is away"), told("kafka answers again"), told("AllBrokersDown")), (1, 1, 0), "{log}");
+    assert_eq!((told("kafka is away"), told("AllBrokersDown")), (1, 0), "{log}");
 }

@@ -73,6 +73,13 @@ impl Load {
     }
 }
 
+/// One request at a time: else librdkafka takes what broke off for stored when what came after it is.
+fn producer(site: &Site) -> ThreadedProducer<Told> {
+    let mut config = site.endpoints.connection.producer();
+    config.set("max.in.flight.requests.per.connection", "1");
+    config.create_with_context(Told).unwrap()
+}
+
 /// A record that was not delivered would be missed later, for no fault of fairlead.
 struct Told;
 
@@ -109,7 +116,7 @@ impl Sender {
         Self {
             random: Random(seed),
             formats: site.formats.clone(),
-            producer: site.endpoints.connection.producer().create_with_context(Told).unwrap(),
+            producer: producer(site),
             alerts: site.topic("alerts").to_string(),
             deploys: site.topic("deploys").to_string(),
             summary: summary.to_owned(),
