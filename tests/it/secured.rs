@@ -13,7 +13,7 @@ use fairlead::ingest::send::{Sender, Sending};
 use fairlead::log::admin::{TopicPlan, ensure_topics};
 use fairlead::log::client::Connection;
 use fairlead::log::kafka::{Identity, KafkaLog, KafkaWriter};
-use fairlead::log::{Committed, Log, Polled};
+use fairlead::log::{Committed, Error, Log, Polled};
 use fairlead::record::{Batch, NewRecord, Offset, Partition, Topic, TopicPartition};
 use fairlead::topology::graph::acls::{Operation, Pattern, Resource};
 
@@ -110,21 +110,42 @@ impl Site {
             value: Some(value.to_vec()),
             headers: Vec::new(),
         };
-        self.writer.begin().unwrap();
-        self.writer.produce(&record(b"in a transaction")).unwrap();
-        self.writer.commit().unwrap();
+        let writer = &mut self.writer;
+        until("a transaction", || {
+            let done = writer.begin().and_then(|()| writer.produce(&record(b"in a transaction")));
+            is_done(done.and_then(|()| writer.commit())).or_else(|| {
+                writer.abort().unwrap();
+                writer.renew().unwrap();
+                None
+            })
+        });
         let stored = block_on(self.sender.send(&[deploy()], Clock::wall().now())).unwrap();
         let (next, mut batch) = (Offset(stored[0].offset.0 + 1), Batch::default());
         until("what was written", || {
             self.log.poll(Duration::from_millis(50), 1 << 20, &mut batch).unwrap();
             batch.iter().any(|record| record.offset.0 + 1 == next.0).then_some(())
         });
-        self.log.begin().unwrap();
-        self.log.produce(&record(b"of a member")).unwrap();
         let committed = Committed { offset: next, metadata: self.written.to_string() };
-        self.log.commit(&[(self.topic.clone(), committed.clone())]).unwrap();
+        let (log, offsets) = (&mut self.log, [(self.topic.clone(), committed.clone())]);
+        until("a transaction of a member", || {
+            let done = log.begin().and_then(|()| log.produce(&record(b"of a member")));
+            is_done(done.and_then(|()| log.commit(&offsets))).or_else(|| {
+                log.abort().unwrap();
+                log.renew_producer().unwrap();
+                None
+            })
+        });
         assert_eq!(self.log.committed(std::slice::from_ref(&self.topic)).unwrap(), [Some(committed)]);
         self.written += 1;
+    }
+}
+
+/// A broker that cuts off whose token was renewed late breaks the transaction: it is done again.
+fn is_done(done: Result<(), Error>) -> Option<()> {
+    match done {
+        Ok(()) => Some(()),
+        Err(Error::Abort(_)) => None,
+        Err(error) => panic!("{error}"),
     }
 }
 

@@ -92,7 +92,19 @@ impl KafkaReader {
     }
 
     /// Where a transaction is open, and still is after `patience`: the readable end lies before what was the true one.
-    pub(super) fn held_up(&self, topics: &[Topic], patience: Duration) -> Result<Vec<TopicPartition>, Error> {
+    pub(super) fn held_up(&mut self, topics: &[Topic], patience: Duration) -> Result<Vec<TopicPartition>, Error> {
+        let until = Instant::now() + CALL;
+        loop {
+            self.refresh()?;
+            match self.open_on(topics, patience) {
+                // A connection that is new may break once, as one whose token had just expired.
+                Err(Error::Unavailable(_)) if Instant::now() < until => std::thread::sleep(SLICE),
+                told => return told,
+            }
+        }
+    }
+
+    fn open_on(&self, topics: &[Topic], patience: Duration) -> Result<Vec<TopicPartition>, Error> {
         let mut partitions = Vec::new();
         for topic in topics {
             let told = self.uncommitted.fetch_metadata(Some(topic.as_str()), CALL).map_err(unavailable)?;

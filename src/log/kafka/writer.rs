@@ -49,7 +49,6 @@ impl KafkaWriter {
     }
 
     pub fn renew(&mut self) -> Result<(), Error> {
-        self.reader.refresh()?;
         self.transactions.renew()?;
         self.clear()
     }
