@@ -1,0 +1,98 @@
+//! What an engine has told: read back, committed records only, and compared.
+//!
+//! Equal means: the same keys, and for each the same incidents in the same order with the same event times. The bytes are compared,
+//! and decoded where they differ. Not compared: headers (fairlead's name the commit that an output came from), offsets, and which key
+//! was told before which other.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use fairlead::codec::Formats;
+use fairlead::event::{Fact, FactKind};
+use fairlead::log::client::Connection;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::Message;
+use rdkafka::{Offset, TopicPartitionList};
+use serde::Serialize;
+
+use crate::load::PARTITIONS;
+
+/// An output topic that brings nothing for so long has brought all: Kafka Streams fires what is due a second after its input ended.
+const QUIET: Duration = Duration::from_secs(3);
+
+/// By key, in the order of the log: event time and value.
+pub struct Outputs(HashMap<Box<[u8]>, Vec<Output>>);
+
+#[derive(PartialEq, Eq)]
+struct Output {
+    at_ms: i64,
+    partition: i32,
+    value: Box<[u8]>,
+}
+
+#[derive(Serialize)]
+pub struct Equality {
+    pub keys: usize,
+    pub outputs: usize,
+    pub different_keys: usize,
+    /// In words.
+    pub first_difference: Option<String>,
+}
+
+impl Outputs {
+    /// All up to an event time: what deadlines say that lie behind all records depends on when an engine ran.
+    pub fn read(bootstrap: &str, topic: &str, until_ms: i64) -> Result<Self> {
+        let consumer: BaseConsumer = Connection::new(bootstrap).consumer("bench.outputs").create()?;
+        let mut starts = TopicPartitionList::new();
+        for partition in 0..PARTITIONS {
+            starts.add_partition_offset(topic, partition, Offset::Beginning)?;
+        }
+        consumer.assign(&starts)?;
+        let mut by_key: HashMap<Box<[u8]>, Vec<Output>> = HashMap::new();
+        let mut last = Instant::now();
+        while last.elapsed() < QUIET {
+            let Some(polled) = consumer.poll(Duration::from_millis(100)) else { continue };
+            let message = polled?;
+            last = Instant::now();
+            let at_ms = message.timestamp().to_millis().context("an output has a time")?;
+            if at_ms <= until_ms {
+                let value = message.payload().context("an output has a value")?.into();
+                let output = Output { at_ms, partition: message.partition(), value };
+                by_key.entry(message.key().context("an output has a key")?.into()).or_default().push(output);
+            }
+        }
+        Ok(Self(by_key))
+    }
+
+    pub fn compare(&self, other: &Self, formats: &Formats) -> Equality {
+        let mut keys: Vec<_> = self.0.keys().chain(other.0.keys().filter(|key| !self.0.contains_key(*key))).collect();
+        keys.sort();
+        let mut different = keys.iter().filter_map(|key| {
+            let of = |outputs: &Self| outputs.0.get(*key).map(|told| decoded(told, formats)).unwrap_or_default();
+            let same = self.0.get(*key) == other.0.get(*key) || of(self) == of(other);
+            (!same).then(|| difference(key, &of(self), &of(other)))
+        });
+        let first_difference = different.next();
+        let different_keys = usize::from(first_difference.is_some()) + different.count();
+        Equality { keys: keys.len(), outputs: self.0.values().map(Vec::len).sum(), different_keys, first_difference }
+    }
+}
+
+/// As it is compared, and shown: event time, partition, incident.
+fn decoded(told: &[Output], formats: &Formats) -> Vec<String> {
+    let incident = |value: &[u8]| match formats.decode_fact(FactKind::Incident, value) {
+        Ok(Fact::Incident(incident)) => format!("{incident:?}"),
+        other => format!("{other:?}"),
+    };
+    told.iter()
+        .map(|output| format!("{} in partition {}: {}", output.at_ms, output.partition, incident(&output.value)))
+        .collect()
+}
+
+fn difference(key: &[u8], ours: &[String], theirs: &[String]) -> String {
+    let at = ours.iter().zip(theirs).take_while(|(one, other)| one == other).count();
+    let show = |told: &[String]| told.get(at).map_or("nothing".to_owned(), Clone::clone);
+    let key = String::from_utf8_lossy(key);
+    format!("{key}, output {at}:\n  fairlead: {}\n  streams:  {}", show(ours), show(theirs))
+}
