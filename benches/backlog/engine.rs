@@ -94,13 +94,14 @@ pub fn drain(engine: &mut Engine, place: &Place, broker: &str, records: u64) -> 
     let (pid, began) = (engine.process.pid(), Instant::now());
     let (cpu, broker_cpu) = (cpu_seconds(&pid)?, cpu_seconds(broker)?);
     let progress = Progress::of(&place.bootstrap, "bench.engine")?;
-    let mut left = progress.left()?;
+    let end = progress.end()?;
+    let mut left = end - progress.committed()?;
     let first = left;
     while left > 0 {
         engine.process.ensure_alive()?;
         ensure!(began.elapsed() < PATIENCE, "{left} records are still not processed after {PATIENCE:?}");
         std::thread::sleep(Duration::from_millis(100));
-        left = progress.left()?;
+        left = end - progress.committed()?;
     }
     let seconds = began.elapsed().as_secs_f64();
     Ok(Drain {

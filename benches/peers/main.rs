@@ -44,6 +44,8 @@ use report::{AtScale, Machine, Report, Run};
 use site::{Cores, Site};
 
 const PINNINGS: [Cores; 2] = [Cores { broker: "0", engine: "1" }, Cores { broker: "1", engine: "0" }];
+/// Kinds of changes of an incident.
+const CHANGES: usize = 6;
 
 #[derive(Parser)]
 struct Args {
@@ -144,8 +146,11 @@ impl Bench {
         self.say(&format!("telling both a story of {} rounds of {keys} services", story::rounds()));
         story::tell(&site, keys, &[ours.group(), theirs.group()], &mut [&mut our_process, &mut their_process])?;
         let read = |application: &Application| Outputs::read(site.bootstrap(), &application.incidents(), i64::MAX);
-        let equality = read(&ours)?.compare(&read(&theirs)?, &site.formats);
-        self.say(&equality.to_string());
+        let (our_outputs, their_outputs) = (read(&ours)?, read(&theirs)?);
+        let equality = our_outputs.compare(&their_outputs, &site.formats);
+        let changes = our_outputs.changes(&site.formats);
+        self.say(&format!("{equality}: {changes:?}"));
+        ensure!(changes.len() == CHANGES, "the story does not lead to every change of an incident that there is");
         our_process.stop()?;
         their_process.stop()?;
         Ok(equality)

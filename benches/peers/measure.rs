@@ -73,6 +73,7 @@ impl Stretch {
 pub fn drain(site: &Site, application: &Application) -> Result<(Process, Drain)> {
     let judge = Judge::new(site.bootstrap(), &application.incidents())?;
     let progress = Progress::of(site.bootstrap(), &application.group())?;
+    let end = progress.end()?;
     let broker = site.broker.pid()?;
     let mut process = application.start(site)?;
     while judge.next(Duration::from_millis(20))?.is_none() {
@@ -81,16 +82,17 @@ pub fn drain(site: &Site, application: &Application) -> Result<(Process, Drain)>
     }
     let first_output_seconds = process.age().as_secs_f64();
     drop(judge);
-    let mark = |left| {
+    let mark = || {
+        let left = end - progress.committed()?;
         let (cpu, broker_cpu) = (cpu_seconds(&process.pid())?, cpu_seconds(&broker)?);
         anyhow::Ok(Mark { at: Instant::now(), left, cpu, broker_cpu })
     };
-    let first = mark(progress.left()?)?;
+    let first = mark()?;
     let (mut half, mut last) = (None, first);
     while last.left > 0 {
         ensure!(first.at.elapsed() < PATIENCE, "{} records are left after {PATIENCE:?}", last.left);
         std::thread::sleep(SAMPLE);
-        last = mark(progress.left()?)?;
+        last = mark()?;
         if last.left <= first.left / 2 {
             half.get_or_insert(last);
         }

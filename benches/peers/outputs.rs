@@ -4,7 +4,7 @@
 //! and decoded where they differ. Not compared: headers (fairlead's name the commit that an output came from), offsets, and which key
 //! was told before which other.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -63,6 +63,17 @@ impl Outputs {
             }
         }
         Ok(Self(by_key))
+    }
+
+    /// How often each kind of change was told.
+    pub fn changes(&self, formats: &Formats) -> BTreeMap<String, usize> {
+        let mut changes = BTreeMap::new();
+        for output in self.0.values().flatten() {
+            if let Ok(Fact::Incident(incident)) = formats.decode_fact(FactKind::Incident, &output.value) {
+                *changes.entry(format!("{:?}", incident.change)).or_default() += 1;
+            }
+        }
+        changes
     }
 
     pub fn compare(&self, other: &Self, formats: &Formats) -> Equality {

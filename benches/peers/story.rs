@@ -31,6 +31,7 @@ pub fn rounds() -> u64 {
 /// Tells it to both engines; `groups` are theirs.
 pub fn tell(site: &Site, keys: u64, groups: &[String], engines: &mut [&mut Process]) -> Result<()> {
     let producer = load::producer(site.bootstrap())?;
+    let followed = groups.iter().map(|group| Progress::of(site.bootstrap(), group)).collect::<Result<Vec<_>>>()?;
     let mut minute_ms = load::now_ms() + MINUTE_MS;
     for round in 0..rounds() {
         for key in 0..keys {
@@ -41,20 +42,19 @@ pub fn tell(site: &Site, keys: u64, groups: &[String], engines: &mut [&mut Proce
             load::send(&producer, &site.formats, topic, &fact, at_ms)?;
         }
         producer.flush(Duration::from_secs(60))?;
-        for group in groups {
-            until_committed(site, group, engines)?;
+        for progress in &followed {
+            until_committed(progress, engines)?;
         }
         minute_ms += GAPS.get(usize::try_from(round)?).unwrap_or(&0) * MINUTE_MS;
     }
     Ok(())
 }
 
-fn until_committed(site: &Site, group: &str, engines: &mut [&mut Process]) -> Result<()> {
-    let progress = Progress::of(site.bootstrap(), group)?;
-    let began = Instant::now();
-    while progress.left()? > 0 {
+fn until_committed(progress: &Progress, engines: &mut [&mut Process]) -> Result<()> {
+    let (began, end) = (Instant::now(), progress.end()?);
+    while progress.committed()? < end {
         engines.iter_mut().try_for_each(|engine| engine.ensure_alive())?;
-        ensure!(began.elapsed() < PATIENCE, "{group} has not committed a round within {PATIENCE:?}");
+        ensure!(began.elapsed() < PATIENCE, "a round is not committed within {PATIENCE:?}; see engine.log");
         std::thread::sleep(Duration::from_millis(20));
     }
     Ok(())
