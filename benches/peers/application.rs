@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::load::{ALERTS, DEPLOYS};
 use crate::process::{Process, disk_bytes};
-use crate::site::Site;
+use crate::site::{Peer, Site};
 
 /// For a heap that is needed for buffers only: states lie in RocksDB, outside of it.
 const JAVA: &[&str] =
@@ -96,8 +96,10 @@ impl Application {
             format!("peer.schema.deploy={}", schema(FactKind::Deploy)),
             format!("peer.schema.incident={}", schema(FactKind::Incident)),
         ];
-        let java = JAVA.iter().copied().chain(["-cp", &site.class_path, "fairlead.streams.Main"]).map(str::to_owned);
-        java.chain(arguments).collect()
+        let Peer { class_path, java, properties } = &site.peer;
+        let given = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let main = given(&["-cp", class_path, "fairlead.streams.Main"]);
+        [given(JAVA), java.clone(), main, arguments.to_vec(), properties.clone()].concat()
     }
 
     pub fn state_bytes(&self) -> Result<u64> {

@@ -41,7 +41,7 @@ use application::{Application, Engine};
 use outputs::{Equality, Outputs};
 use process::Process;
 use report::{AtScale, Machine, Report, Run};
-use site::{Cores, Site};
+use site::{Cores, Peer, Site};
 
 const PINNINGS: [Cores; 2] = [Cores { broker: "0", engine: "1" }, Cores { broker: "1", engine: "0" }];
 /// Kinds of changes of an incident.
@@ -64,7 +64,7 @@ struct Args {
     /// Drains of each engine on each pinning
     #[arg(long, default_value_t = 5)]
     runs: usize,
-    /// Services, with one record each, for the latencies and the ways back
+    /// Services, with one record each, for the latencies and the ways back; 0 leaves these out
     #[arg(long, default_value_t = 1_000_000)]
     scale_keys: u64,
     /// Records a second at which latency is measured
@@ -75,6 +75,12 @@ struct Args {
     /// Ways back of each kind
     #[arg(long, default_value_t = 3)]
     ways_back: usize,
+    /// A property of Kafka Streams, name=value, over those of streams.properties; may be given again
+    #[arg(long)]
+    streams: Vec<String>,
+    /// An option of its Java, over the ones that are given; may be given again
+    #[arg(long, allow_hyphen_values = true)]
+    java: Vec<String>,
     /// No further drain is begun once so much time is gone
     #[arg(long, default_value_t = 11)]
     drain_minutes: u64,
@@ -91,17 +97,19 @@ struct Args {
 
 fn main() -> Result<()> {
     let args = Args::parse();
-    let bench = Bench { class_path: build_streams()?, began: Instant::now(), args };
+    let peer = Peer { class_path: build_streams()?, java: args.java.clone(), properties: args.streams.clone() };
+    let bench = Bench { peer, began: Instant::now(), args };
     let mut report = Report { machine: Machine::this(), equality: None, drains: Vec::new(), at_scale: Vec::new() };
 
     let equality = bench.story()?;
-    ensure!(equality.first_difference.is_none(), "{equality}");
+    ensure!(equality.different_keys == 0, "{equality}; {}", equality.first_difference.as_deref().unwrap_or_default());
     report.equality = Some(equality);
     if !bench.args.only_equality {
         for cores in PINNINGS {
             bench.drains(cores, &mut report.drains)?;
         }
-        for engine in [Engine::Fairlead, Engine::Streams, Engine::StreamsTransactional] {
+        let engines = [Engine::Fairlead, Engine::Streams, Engine::StreamsTransactional];
+        for engine in engines.into_iter().filter(|_| bench.args.scale_keys > 0) {
             report.at_scale.push(bench.at_scale(engine)?);
         }
     }
@@ -123,13 +131,13 @@ fn build_streams() -> Result<String> {
 
 struct Bench {
     args: Args,
-    class_path: String,
+    peer: Peer,
     began: Instant,
 }
 
 impl Bench {
     fn site(&self, cores: Cores) -> Result<Site> {
-        Site::start(&self.args.scratch, cores, &self.class_path)
+        Site::start(&self.args.scratch, cores, &self.peer)
     }
 
     fn say(&self, what: &str) {

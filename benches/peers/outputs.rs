@@ -3,13 +3,16 @@
 //! Equal means: the same keys, and for each the same incidents in the same order with the same event times. The bytes are compared,
 //! and decoded where they differ. Not compared: headers (fairlead's name the commit that an output came from), offsets, and which key
 //! was told before which other.
+//!
+//! Of a backlog a second comparison leaves the suspects out: fairlead reads what waits topic by topic, Kafka Streams in the order of
+//! event times over both, so an incident may be told before a deploy that came before it is known.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use fairlead::codec::Formats;
-use fairlead::event::{Fact, FactKind};
+use fairlead::event::{Fact, FactKind, IncidentChange};
 use fairlead::log::client::Connection;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
@@ -31,17 +34,20 @@ struct Output {
     value: Box<[u8]>,
 }
 
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 pub struct Equality {
     pub keys: usize,
     pub outputs: usize,
     pub different_keys: usize,
-    /// In words.
+    /// Of these, those that differ in more than suspects, and in what follows from suspects being told later.
+    pub different_apart_from_suspects: usize,
+    /// In words; the worst kind there is.
     pub first_difference: Option<String>,
 }
 
 impl Outputs {
-    /// All up to an event time: what deadlines say that lie behind all records depends on when an engine ran.
+    /// All up to an event time: what deadlines say that lie behind all records depends on when an engine ran, and goes on for as long
+    /// as it runs. They pass in their order, so a partition that has come to them has told all that is asked for.
     pub fn read(bootstrap: &str, topic: &str, until_ms: i64) -> Result<Self> {
         let consumer: BaseConsumer = Connection::new(bootstrap).consumer("bench.outputs").create()?;
         let mut starts = TopicPartitionList::new();
@@ -50,8 +56,8 @@ impl Outputs {
         }
         consumer.assign(&starts)?;
         let mut by_key: HashMap<Box<[u8]>, Vec<Output>> = HashMap::new();
-        let mut last = Instant::now();
-        while last.elapsed() < QUIET {
+        let (mut last, mut done) = (Instant::now(), BTreeSet::new());
+        while last.elapsed() < QUIET && done.len() < PARTITIONS as usize {
             let Some(polled) = consumer.poll(Duration::from_millis(100)) else { continue };
             let message = polled?;
             last = Instant::now();
@@ -60,6 +66,8 @@ impl Outputs {
                 let value = message.payload().context("an output has a value")?.into();
                 let output = Output { at_ms, partition: message.partition(), value };
                 by_key.entry(message.key().context("an output has a key")?.into()).or_default().push(output);
+            } else {
+                done.insert(message.partition());
             }
         }
         Ok(Self(by_key))
@@ -77,28 +85,47 @@ impl Outputs {
     }
 
     pub fn compare(&self, other: &Self, formats: &Formats) -> Equality {
-        let mut keys: Vec<_> = self.0.keys().chain(other.0.keys().filter(|key| !self.0.contains_key(*key))).collect();
-        keys.sort();
-        let mut different = keys.iter().filter_map(|key| {
-            let of = |outputs: &Self| outputs.0.get(*key).map(|told| decoded(told, formats)).unwrap_or_default();
-            let same = self.0.get(*key) == other.0.get(*key) || of(self) == of(other);
-            (!same).then(|| difference(key, &of(self), &of(other)))
-        });
-        let first_difference = different.next();
-        let different_keys = usize::from(first_difference.is_some()) + different.count();
-        Equality { keys: keys.len(), outputs: self.0.values().map(Vec::len).sum(), different_keys, first_difference }
+        let all: BTreeSet<_> = self.0.keys().chain(other.0.keys()).collect();
+        let different: Vec<_> = all.iter().filter(|key| self.of(key) != other.of(key)).collect();
+        let outputs = self.0.values().map(Vec::len).sum();
+        let mut equality = Equality { keys: all.len(), outputs, ..Equality::default() };
+        for key in different {
+            let told = |told: &Self, leave_out| decoded(told.of(key), formats, leave_out);
+            for leave_out in [false, true] {
+                let (ours, theirs) = (told(self, leave_out), told(other, leave_out));
+                if ours == theirs {
+                    continue;
+                }
+                let count =
+                    if leave_out { &mut equality.different_apart_from_suspects } else { &mut equality.different_keys };
+                *count += 1;
+                if *count == 1 {
+                    equality.first_difference = Some(difference(key, &ours, &theirs));
+                }
+            }
+        }
+        equality
+    }
+
+    fn of(&self, key: &[u8]) -> &[Output] {
+        self.0.get(key).map_or(&[], Vec::as_slice)
     }
 }
 
 /// As it is compared, and shown: event time, partition, incident.
-fn decoded(told: &[Output], formats: &Formats) -> Vec<String> {
-    let incident = |value: &[u8]| match formats.decode_fact(FactKind::Incident, value) {
-        Ok(Fact::Incident(incident)) => format!("{incident:?}"),
-        other => format!("{other:?}"),
+fn decoded(told: &[Output], formats: &Formats, without_suspects: bool) -> Vec<String> {
+    let show = |output: &Output| {
+        let mut incident = match formats.decode_fact(FactKind::Incident, &output.value) {
+            Ok(Fact::Incident(incident)) => incident,
+            other => return Some(format!("{other:?}")),
+        };
+        if without_suspects {
+            (incident.version, incident.suspects) = (0, Vec::new());
+        }
+        let left_out = without_suspects && incident.change == IncidentChange::SuspectsChanged;
+        (!left_out).then(|| format!("{} in partition {}: {incident:?}", output.at_ms, output.partition))
     };
-    told.iter()
-        .map(|output| format!("{} in partition {}: {}", output.at_ms, output.partition, incident(&output.value)))
-        .collect()
+    told.iter().filter_map(show).collect()
 }
 
 fn difference(key: &[u8], ours: &[String], theirs: &[String]) -> String {

@@ -26,6 +26,14 @@ pub struct Cores {
     pub engine: &'static str,
 }
 
+/// The Kafka Streams application: where it is, and what is asked of it beyond its settings.
+#[derive(Clone)]
+pub struct Peer {
+    pub class_path: String,
+    pub java: Vec<String>,
+    pub properties: Vec<String>,
+}
+
 pub struct Site {
     // Ends before its directory goes.
     pub broker: Broker,
@@ -34,13 +42,12 @@ pub struct Site {
     pub cores: Cores,
     pub schemas: BTreeMap<FactKind, SchemaId>,
     pub formats: Formats,
-    /// Of the Kafka Streams application.
-    pub class_path: String,
+    pub peer: Peer,
     runtime: Runtime,
 }
 
 impl Site {
-    pub fn start(scratch: &Path, cores: Cores, class_path: &str) -> Result<Self> {
+    pub fn start(scratch: &Path, cores: Cores, peer: &Peer) -> Result<Self> {
         let scratch = tempfile::Builder::new().prefix("fairlead-peers-").tempdir_in(scratch)?;
         let broker = Broker::start(&scratch.path().join("kafka"), cores.broker)?;
         let registry = Registry::start(RegistryConfig {
@@ -51,8 +58,7 @@ impl Site {
         let schemas = load::schemas(&registry.url())?;
         let formats = load::formats(&schemas)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let site =
-            Self { broker, registry, scratch, cores, schemas, formats, class_path: class_path.to_owned(), runtime };
+        let site = Self { broker, registry, scratch, cores, schemas, formats, peer: peer.clone(), runtime };
         site.make_topic(ALERTS)?;
         site.make_topic(DEPLOYS)?;
         Ok(site)
