@@ -56,10 +56,10 @@ struct Args {
     #[arg(long, default_value_t = 100_000)]
     story_records: u64,
     /// Records of the backlog that is drained, alerts and deploys together
-    #[arg(long, default_value_t = 500_000)]
+    #[arg(long, default_value_t = 400_000)]
     records: u64,
     /// Services of that backlog
-    #[arg(long, default_value_t = 100_000)]
+    #[arg(long, default_value_t = 80_000)]
     keys: u64,
     /// Drains of each engine on each pinning
     #[arg(long, default_value_t = 5)]
@@ -70,7 +70,7 @@ struct Args {
     /// Records a second at which latency is measured
     #[arg(long, value_delimiter = ',', default_value = "100,1000,4000")]
     rates: Vec<u64>,
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 15)]
     latency_seconds: u64,
     /// Ways back of each kind
     #[arg(long, default_value_t = 3)]
@@ -82,7 +82,7 @@ struct Args {
     #[arg(long, allow_hyphen_values = true)]
     java: Vec<String>,
     /// No further drain is begun once so much time is gone
-    #[arg(long, default_value_t = 11)]
+    #[arg(long, default_value_t = 10)]
     drain_minutes: u64,
     /// Where broker and state live; a memory file system keeps the disk out of it
     #[arg(long, default_value = "/dev/shm")]
