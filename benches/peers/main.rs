@@ -100,24 +100,13 @@ fn main() -> Result<()> {
     let peer = Peer { class_path: build_streams()?, java: args.java.clone(), properties: args.streams.clone() };
     let bench = Bench { peer, began: Instant::now(), args };
     let mut report = Report { machine: Machine::this(), equality: None, drains: Vec::new(), at_scale: Vec::new() };
-
-    let equality = bench.story()?;
-    ensure!(equality.different_keys == 0, "{equality}; {}", equality.first_difference.as_deref().unwrap_or_default());
-    report.equality = Some(equality);
-    if !bench.args.only_equality {
-        for cores in PINNINGS {
-            bench.drains(cores, &mut report.drains)?;
-        }
-        let engines = [Engine::Fairlead, Engine::Streams, Engine::StreamsTransactional];
-        for engine in engines.into_iter().filter(|_| bench.args.scale_keys > 0) {
-            report.at_scale.push(bench.at_scale(engine)?);
-        }
-    }
+    let ran = bench.run(&mut report);
+    // What was measured before something failed is measured.
     println!("{report}");
     if let Some(path) = &bench.args.json {
         std::fs::write(path, serde_json::to_string_pretty(&report)?)?;
     }
-    Ok(())
+    ran
 }
 
 /// The class path of the Kafka Streams application.
@@ -136,6 +125,27 @@ struct Bench {
 }
 
 impl Bench {
+    fn run(&self, report: &mut Report) -> Result<()> {
+        let equality = self.story()?;
+        ensure!(
+            equality.different_keys == 0,
+            "{equality}; {}",
+            equality.first_difference.as_deref().unwrap_or_default()
+        );
+        report.equality = Some(equality);
+        if self.args.only_equality {
+            return Ok(());
+        }
+        for cores in PINNINGS {
+            self.drains(cores, &mut report.drains)?;
+        }
+        let engines = [Engine::Fairlead, Engine::Streams, Engine::StreamsTransactional];
+        for engine in engines.into_iter().filter(|_| self.args.scale_keys > 0) {
+            report.at_scale.push(self.at_scale(engine)?);
+        }
+        Ok(())
+    }
+
     fn site(&self, cores: Cores) -> Result<Site> {
         Site::start(&self.args.scratch, cores, &self.peer)
     }
@@ -169,9 +179,11 @@ impl Bench {
         let site = self.site(cores)?;
         self.say(&format!("loading {} records of {} services", self.args.records, self.args.keys));
         let until_ms = load::backlog(site.bootstrap(), &site.formats, self.args.records, self.args.keys)?;
+        let began = Instant::now();
         for number in 1..=self.args.runs {
-            if self.began.elapsed() > Duration::from_secs(self.args.drain_minutes * 60) {
-                self.say("no time is left for further drains");
+            // Half of the time for each pinning.
+            if number > 1 && began.elapsed() > Duration::from_secs(self.args.drain_minutes * 30) {
+                self.say("no time is left for further drains on these cores");
                 break;
             }
             let mut engines = [Engine::Fairlead, Engine::Streams];
