@@ -136,7 +136,7 @@ impl Report {
         row("drain, records/s", &|scale| vec![scale.drain.whole.rate()])?;
         row("CPU-s per million records", &|scale| vec![scale.drain.whole.cpu_per_million()])?;
         row("peak memory, MiB", &|scale| vec![mib(scale.drain.peak_bytes)])?;
-        row("state on disk, MiB", &|scale| vec![mib(scale.state_bytes)])?;
+        row("state flushed to disk, MiB", &|scale| vec![mib(scale.state_bytes)])?;
         for (at, paced) in self.at_scale[0].paced.iter().enumerate() {
             let rate = paced.latency.rate;
             let mut paced = |label: &str, value: fn(&Paced) -> f64| {
