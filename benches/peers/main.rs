@@ -54,10 +54,10 @@ pub struct Args {
     #[arg(long, default_value_t = 100_000)]
     story_records: u64,
     /// Records of the backlog that is drained, alerts and deploys together
-    #[arg(long, default_value_t = 400_000)]
+    #[arg(long, default_value_t = 300_000)]
     records: u64,
     /// Services of that backlog
-    #[arg(long, default_value_t = 80_000)]
+    #[arg(long, default_value_t = 60_000)]
     keys: u64,
     /// Drains of each engine on each pinning
     #[arg(long, default_value_t = 5)]
@@ -80,7 +80,7 @@ pub struct Args {
     #[arg(long, allow_hyphen_values = true)]
     java: Vec<String>,
     /// No further drain is begun once so much time is gone, half of it on each pinning
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 9)]
     drain_minutes: u64,
     /// Where broker and state live; a memory file system keeps the disk out of it
     #[arg(long, default_value = "/dev/shm")]
