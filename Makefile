@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench clean
+.PHONY: help demo test check bench peers clean
 
 help:
 	@echo 'make demo           a recorded night: alerts and deploys in, Slack threads out; everything embedded'
@@ -12,6 +12,7 @@ help:
 	@echo 'make test           every test, those on a real Apache Kafka included'
 	@echo 'make check          format, clippy, licences, repository rules, tests of the pure half: a minute once built'
 	@echo 'make bench          a backlog of two million records on a real Apache Kafka: throughput, latency, memory, restore'
+	@echo 'make peers          fairlead beside Kafka Streams on the same broker and records; ONLY_EQUALITY=1 proves that both say the same'
 	@echo 'make clean          removes all that was built; the next build compiles RocksDB again'
 
 demo:
@@ -40,6 +41,10 @@ check:
 bench:
 	@.ci/install build kafka
 	cargo bench --bench backlog -- $(BENCH)
+
+peers:
+	@.ci/install build kafka peers
+	cargo bench --bench peers -- $(if $(ONLY_EQUALITY),--only-equality) $(PEERS)
 
 clean:
 	cargo clean

@@ -11,10 +11,21 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
 use rdkafka::producer::Producer;
 use rdkafka::{Offset, TopicPartitionList};
+use serde::Serialize;
 
-use crate::load::{self, ALERTS, INCIDENTS};
+use crate::load::{self, ALERTS, PARTITIONS};
 use crate::mix;
-use crate::report::Latency;
+
+/// From when a record should have been sent until its incident was read, committed.
+#[derive(Serialize)]
+pub struct Latency {
+    pub rate: u64,
+    pub count: u64,
+    pub p50_ms: f64,
+    pub p99_ms: f64,
+    pub p999_ms: f64,
+    pub max_ms: f64,
+}
 
 pub struct Judge {
     consumer: BaseConsumer,
@@ -22,20 +33,20 @@ pub struct Judge {
 
 impl Judge {
     /// Sees what is committed from now on.
-    pub fn new(bootstrap: &str) -> Result<Self> {
+    pub fn new(bootstrap: &str, topic: &str) -> Result<Self> {
         let mut config = Connection::new(bootstrap).consumer("bench.judge");
         let consumer: BaseConsumer = config.set("fetch.wait.max.ms", "10").create()?;
         let mut ends = TopicPartitionList::new();
-        for partition in 0..4 {
-            let (_, end) = consumer.fetch_watermarks(INCIDENTS, partition, Duration::from_secs(10))?;
-            ends.add_partition_offset(INCIDENTS, partition, Offset::Offset(end))?;
+        for partition in 0..PARTITIONS {
+            let (_, end) = consumer.fetch_watermarks(topic, partition, Duration::from_secs(10))?;
+            ends.add_partition_offset(topic, partition, Offset::Offset(end))?;
         }
         consumer.assign(&ends)?;
         Ok(Self { consumer })
     }
 
     /// The service of the next incident, or nothing within `wait`.
-    fn next(&self, wait: Duration) -> Result<Option<String>> {
+    pub fn next(&self, wait: Duration) -> Result<Option<String>> {
         match self.consumer.poll(wait) {
             None => Ok(None),
             Some(Ok(message)) => Ok(message.key().map(|key| String::from_utf8_lossy(key).into_owned())),
@@ -55,11 +66,12 @@ impl Judge {
 }
 
 /// Every record is an alert of a service of its own, and so must become one incident.
-pub fn latency(bootstrap: &str, formats: &Formats, rate: u64, length: Duration) -> Result<Latency> {
-    let judge = Judge::new(bootstrap)?;
+pub fn latency(bootstrap: &str, incidents: &str, formats: &Formats, rate: u64, length: Duration) -> Result<Latency> {
+    let judge = Judge::new(bootstrap, incidents)?;
     let count = rate * length.as_secs();
     let gap = Duration::from_secs(1) / u32::try_from(rate)?;
     let begin = Instant::now() + Duration::from_millis(500);
+    let prefix = format!("latency-{rate}-");
     let due = |number: u64| begin + gap * u32::try_from(number).unwrap_or(u32::MAX);
     let send = || {
         let mut config = Connection::new(bootstrap).producer();
@@ -69,7 +81,7 @@ pub fn latency(bootstrap: &str, formats: &Formats, rate: u64, length: Duration) 
             while Instant::now() < at {
                 std::thread::sleep(at.saturating_duration_since(Instant::now()).min(Duration::from_millis(1)));
             }
-            let (service, at_ms) = (format!("latency-{number}"), load::now_ms());
+            let (service, at_ms) = (format!("{prefix}{number}"), load::now_ms());
             load::send(&producer, formats, ALERTS, &Fact::Alert(mix::alert(&service, 0, at_ms)), at_ms)?;
             producer.poll(Duration::ZERO);
         }
@@ -83,7 +95,7 @@ pub fn latency(bootstrap: &str, formats: &Formats, rate: u64, length: Duration) 
         while seen < count {
             ensure!(Instant::now() < until, "{} of {count} alerts have not become incidents", count - seen);
             let Some(service) = judge.next(Duration::from_millis(100))? else { continue };
-            let Some(number) = service.strip_prefix("latency-") else { continue };
+            let Some(number) = service.strip_prefix(&prefix) else { continue };
             let took = Instant::now().saturating_duration_since(due(number.parse()?));
             micros.record(u64::try_from(took.as_micros())?).map_err(|error| anyhow!("{error}"))?;
             seen += 1;

@@ -1,11 +1,12 @@
-//! Puts the mix into the topics. Event times rise by the record, over the hour before the load, so that no retention takes them
-//! and no timer is due.
+//! Puts the mix into the topics. Event times rise by the record, over the fifty minutes before the load, so that no retention takes
+//! them, no incident is forgotten meanwhile, and nothing that is told depends on how far one topic is read before the other.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, anyhow};
 use fairlead::codec::registry::RegistryClient;
-use fairlead::codec::{Format, Formats};
+use fairlead::codec::{Format, Formats, SchemaId};
 use fairlead::event::{Fact, FactKind};
 use fairlead::log::client::Connection;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -16,16 +17,24 @@ use crate::mix;
 pub const ALERTS: &str = "bench.alerts.v1";
 pub const DEPLOYS: &str = "bench.deploys.v1";
 pub const INCIDENTS: &str = "bench.incidents.v1";
-const SPAN_MS: u64 = 3_600_000;
+pub const PARTITIONS: i32 = 4;
+const SPAN_MS: u64 = 3_000_000;
 
-/// The facts' formats under the ids that the engine registered.
-pub fn formats(registry: &str) -> Result<Formats> {
+/// The facts' ids in the registry, which are the ones under which the engine registered them if it ran before.
+pub fn schemas(registry: &str) -> Result<BTreeMap<FactKind, SchemaId>> {
     let client = RegistryClient::new(registry, None, None, Duration::from_secs(5))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut formats = Formats::default();
+    let mut schemas = BTreeMap::new();
     for (topic, kind) in [(ALERTS, FactKind::Alert), (DEPLOYS, FactKind::Deploy), (INCIDENTS, FactKind::Incident)] {
-        let id = runtime.block_on(client.register(&format!("{topic}-value"), kind.schema_json()))?;
-        formats.write_fact_with(kind, Format::new(id, kind.schema_json())?);
+        schemas.insert(kind, runtime.block_on(client.register(&format!("{topic}-value"), kind.schema_json()))?);
+    }
+    Ok(schemas)
+}
+
+pub fn formats(schemas: &BTreeMap<FactKind, SchemaId>) -> Result<Formats> {
+    let mut formats = Formats::default();
+    for (kind, id) in schemas {
+        formats.write_fact_with(*kind, Format::new(*id, kind.schema_json())?);
     }
     Ok(formats)
 }
@@ -36,7 +45,8 @@ pub fn producer(bootstrap: &str) -> Result<BaseProducer> {
     Ok(config.create()?)
 }
 
-pub fn backlog(bootstrap: &str, formats: &Formats, records: u64, keys: u64) -> Result<()> {
+/// Answers with the last event time.
+pub fn backlog(bootstrap: &str, formats: &Formats, records: u64, keys: u64) -> Result<u64> {
     let producer = producer(bootstrap)?;
     let begin_ms = now_ms() - SPAN_MS;
     for number in 0..records {
@@ -47,7 +57,7 @@ pub fn backlog(bootstrap: &str, formats: &Formats, records: u64, keys: u64) -> R
         send(&producer, formats, topic, &fact, at_ms)?;
     }
     producer.flush(Duration::from_secs(120))?;
-    Ok(())
+    Ok(begin_ms + SPAN_MS)
 }
 
 /// One alert of a service of its own, which so opens an incident.

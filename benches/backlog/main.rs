@@ -9,20 +9,23 @@
 //! sent, so that a stall counts for all that waited behind it; and the ways back: after kill -9, and with the store lost.
 //! What is *not* here: aims and verdicts. The program prints what it saw, people compare.
 
+mod broker;
 mod engine;
 mod judge;
 mod load;
 mod mix;
+mod process;
+mod progress;
 mod report;
 
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::Parser;
 use fairlead::embedded::registry::{Registry, RegistryConfig};
 
+use broker::Broker;
 use engine::{Engine, Place};
 use report::Report;
 
@@ -53,7 +56,7 @@ struct Args {
 fn main() -> Result<()> {
     let args = Args::parse();
     let scratch = tempfile::Builder::new().prefix("fairlead-bench-").tempdir_in(&args.scratch)?;
-    let broker = Broker::start(&scratch.path().join("kafka"))?;
+    let broker = Broker::start(&scratch.path().join("kafka"), "0")?;
     let registry = Registry::start(RegistryConfig {
         data_dir: scratch.path().join("registry"),
         listen: "127.0.0.1:0".parse()?,
@@ -64,17 +67,17 @@ fn main() -> Result<()> {
     // The first start makes the topics and registers the schemas, as it does for everybody.
     Engine::start(&place)?.stop()?;
     eprintln!("loading {} records of {} keys", args.records, args.keys);
-    let formats = load::formats(&registry.url())?;
+    let formats = load::formats(&load::schemas(&registry.url())?)?;
     load::backlog(&broker.bootstrap, &formats, args.records, args.keys)?;
 
     let mut report = Report::new(args.records, args.keys);
-    let engine = Engine::start(&place)?;
-    report.drain = Some(engine::drain(&engine, &place, &broker.pid()?, args.records)?);
+    let mut engine = Engine::start(&place)?;
+    report.drain = Some(engine::drain(&mut engine, &place, &broker.pid()?, args.records)?);
     eprintln!("{}", report.drained());
 
     eprintln!("latency at {} records/s for {} s", args.rate, args.latency_seconds);
     let seconds = Duration::from_secs(args.latency_seconds);
-    report.latency = Some(judge::latency(&broker.bootstrap, &formats, args.rate, seconds)?);
+    report.latency = Some(judge::latency(&broker.bootstrap, load::INCIDENTS, &formats, args.rate, seconds)?);
     report.state_bytes = engine.state_bytes()?;
 
     engine.kill()?;
@@ -101,9 +104,9 @@ fn restart(
     formats: &fairlead::codec::Formats,
     service: &str,
 ) -> Result<(Engine, Duration, Duration)> {
-    let mut judge = judge::Judge::new(bootstrap)?;
+    let mut judge = judge::Judge::new(bootstrap, load::INCIDENTS)?;
     load::one(bootstrap, formats, service)?;
-    let engine = Engine::start_unready(place)?;
+    let mut engine = Engine::start_unready(place)?;
     let output = std::thread::scope(|scope| {
         let waiting = scope.spawn(|| judge.until_incident_of(service, Duration::from_secs(600)));
         let ready = engine.until_ready()?;
@@ -111,42 +114,4 @@ fn restart(
         anyhow::Ok((ready, engine.age()))
     })?;
     Ok((engine, output.0, output.1))
-}
-
-/// A real Apache Kafka on core 0, which ends with this process.
-struct Broker {
-    script: Child,
-    bootstrap: String,
-    data: PathBuf,
-}
-
-impl Broker {
-    fn start(data: &std::path::Path) -> Result<Self> {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kafka/start.sh");
-        let mut script = Command::new("taskset")
-            .args(["-c", "0", script])
-            .arg(data)
-            .args(["--attached", "--scratch"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("taskset, of the package util-linux")?;
-        let mut bootstrap = String::new();
-        let stdout = script.stdout.take().context("standard output is piped")?;
-        std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut bootstrap)?;
-        ensure!(!bootstrap.is_empty(), "Apache Kafka did not start; the lines above say why");
-        Ok(Self { script, bootstrap: bootstrap.trim().to_owned(), data: data.to_owned() })
-    }
-
-    fn pid(&self) -> Result<String> {
-        Ok(std::fs::read_to_string(self.data.join("broker.pid"))?.trim().to_owned())
-    }
-}
-
-impl Drop for Broker {
-    fn drop(&mut self) {
-        drop(self.script.stdin.take());
-        // It ends by itself once its standard input does.
-        let _ = self.script.wait();
-    }
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::judge::Latency;
+
 #[derive(Serialize)]
 pub struct Report {
     pub records: u64,
@@ -28,17 +30,6 @@ pub struct Drain {
     pub broker_cpu_seconds: f64,
     /// The most that was resident at once.
     pub peak_bytes: u64,
-}
-
-/// From when a record should have been sent until its incident was read, committed.
-#[derive(Serialize)]
-pub struct Latency {
-    pub rate: u64,
-    pub count: u64,
-    pub p50_ms: f64,
-    pub p99_ms: f64,
-    pub p999_ms: f64,
-    pub max_ms: f64,
 }
 
 impl Report {

@@ -1,0 +1,57 @@
+//! How far the input goes, and how much of it an engine has committed.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::{Offset, TopicPartitionList};
+
+use crate::load::{ALERTS, DEPLOYS, PARTITIONS};
+use fairlead::log::client::Connection;
+
+const CALL: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(50);
+
+pub struct Progress {
+    consumer: BaseConsumer,
+}
+
+impl Progress {
+    pub fn of(bootstrap: &str, group: &str) -> Result<Self> {
+        let mut config = Connection::new(bootstrap).consumer(group);
+        // Offsets of a transaction that is about to end are no reason to wait.
+        Ok(Self { consumer: config.set("isolation.level", "read_uncommitted").create()? })
+    }
+
+    /// The ends of the input's partitions, added up.
+    pub fn end(&self) -> Result<i64> {
+        inputs().map(|(topic, partition)| Ok(self.consumer.fetch_watermarks(topic, partition, CALL)?.1)).sum()
+    }
+
+    /// The offsets that the group has committed, added up.
+    pub fn committed(&self) -> Result<i64> {
+        let mut asked = TopicPartitionList::new();
+        for (topic, partition) in inputs() {
+            asked.add_partition(topic, partition);
+        }
+        let committed = loop {
+            match self.consumer.committed_offsets(asked.clone(), CALL) {
+                Err(error) if error.rdkafka_error_code().is_some_and(is_passing) => std::thread::sleep(PAUSE),
+                answer => break answer?,
+            }
+        };
+        let offset = |offset: Offset| if let Offset::Offset(offset) = offset { offset } else { 0 };
+        Ok(committed.elements().iter().map(|element| offset(element.offset())).sum())
+    }
+}
+
+/// A broker that has just made the topic of offsets says so for a moment.
+fn is_passing(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode::{CoordinatorLoadInProgress, CoordinatorNotAvailable, NotCoordinator};
+    matches!(code, CoordinatorLoadInProgress | CoordinatorNotAvailable | NotCoordinator)
+}
+
+fn inputs() -> impl Iterator<Item = (&'static str, i32)> {
+    [ALERTS, DEPLOYS].into_iter().flat_map(|topic| (0..PARTITIONS).map(move |partition| (topic, partition)))
+}

@@ -1,0 +1,136 @@
+//! What an engine has told: read back, committed records only, and compared.
+//!
+//! Equal means: the same keys, and for each the same incidents in the same order with the same event times. The bytes are compared,
+//! and decoded where they differ. Not compared: headers (fairlead's name the commit that an output came from), offsets, and which key
+//! was told before which other.
+//!
+//! Of a backlog a second comparison leaves the suspects out: fairlead reads what waits topic by topic, Kafka Streams in the order of
+//! event times over both, so an incident may be told before a deploy that came before it is known.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use fairlead::codec::Formats;
+use fairlead::event::{Fact, FactKind, IncidentChange};
+use fairlead::log::client::Connection;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::Message;
+use rdkafka::{Offset, TopicPartitionList};
+use serde::Serialize;
+
+use crate::load::PARTITIONS;
+
+/// An output topic that brings nothing for so long has brought all: Kafka Streams fires what is due a second after its input ended.
+const QUIET: Duration = Duration::from_secs(3);
+
+/// By key, in the order of the log: event time and value.
+pub struct Outputs(HashMap<Box<[u8]>, Vec<Output>>);
+
+#[derive(PartialEq, Eq)]
+struct Output {
+    at_ms: i64,
+    partition: i32,
+    value: Box<[u8]>,
+}
+
+#[derive(Default, Serialize)]
+pub struct Equality {
+    pub keys: usize,
+    pub outputs: usize,
+    pub different_keys: usize,
+    /// Of these, those that differ in more than suspects, and in what follows from suspects being told later.
+    pub different_apart_from_suspects: usize,
+    /// In words; the worst kind there is.
+    pub first_difference: Option<String>,
+}
+
+impl Outputs {
+    /// All up to an event time: what deadlines say that lie behind all records depends on when an engine ran, and goes on for as long
+    /// as it runs. They pass in their order, so a partition that has come to them has told all that is asked for.
+    pub fn read(bootstrap: &str, topic: &str, until_ms: i64) -> Result<Self> {
+        let consumer: BaseConsumer = Connection::new(bootstrap).consumer("bench.outputs").create()?;
+        let mut starts = TopicPartitionList::new();
+        for partition in 0..PARTITIONS {
+            starts.add_partition_offset(topic, partition, Offset::Beginning)?;
+        }
+        consumer.assign(&starts)?;
+        let mut by_key: HashMap<Box<[u8]>, Vec<Output>> = HashMap::new();
+        let (mut last, mut done) = (Instant::now(), BTreeSet::new());
+        while last.elapsed() < QUIET && done.len() < PARTITIONS as usize {
+            let Some(polled) = consumer.poll(Duration::from_millis(100)) else { continue };
+            let message = polled?;
+            last = Instant::now();
+            let at_ms = message.timestamp().to_millis().context("an output has a time")?;
+            if at_ms <= until_ms {
+                let value = message.payload().context("an output has a value")?.into();
+                let output = Output { at_ms, partition: message.partition(), value };
+                by_key.entry(message.key().context("an output has a key")?.into()).or_default().push(output);
+            } else {
+                done.insert(message.partition());
+            }
+        }
+        Ok(Self(by_key))
+    }
+
+    /// How often each kind of change was told.
+    pub fn changes(&self, formats: &Formats) -> BTreeMap<String, usize> {
+        let mut changes = BTreeMap::new();
+        for output in self.0.values().flatten() {
+            if let Ok(Fact::Incident(incident)) = formats.decode_fact(FactKind::Incident, &output.value) {
+                *changes.entry(format!("{:?}", incident.change)).or_default() += 1;
+            }
+        }
+        changes
+    }
+
+    pub fn compare(&self, other: &Self, formats: &Formats) -> Equality {
+        let all: BTreeSet<_> = self.0.keys().chain(other.0.keys()).collect();
+        let different: Vec<_> = all.iter().filter(|key| self.of(key) != other.of(key)).collect();
+        let outputs = self.0.values().map(Vec::len).sum();
+        let mut equality = Equality { keys: all.len(), outputs, ..Equality::default() };
+        for key in different {
+            let told = |told: &Self, leave_out| decoded(told.of(key), formats, leave_out);
+            for leave_out in [false, true] {
+                let (ours, theirs) = (told(self, leave_out), told(other, leave_out));
+                if ours == theirs {
+                    continue;
+                }
+                let count =
+                    if leave_out { &mut equality.different_apart_from_suspects } else { &mut equality.different_keys };
+                *count += 1;
+                if *count == 1 {
+                    equality.first_difference = Some(difference(key, &ours, &theirs));
+                }
+            }
+        }
+        equality
+    }
+
+    fn of(&self, key: &[u8]) -> &[Output] {
+        self.0.get(key).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// As it is compared, and shown: event time, partition, incident.
+fn decoded(told: &[Output], formats: &Formats, without_suspects: bool) -> Vec<String> {
+    let show = |output: &Output| {
+        let mut incident = match formats.decode_fact(FactKind::Incident, &output.value) {
+            Ok(Fact::Incident(incident)) => incident,
+            other => return Some(format!("{other:?}")),
+        };
+        if without_suspects {
+            (incident.version, incident.suspects) = (0, Vec::new());
+        }
+        let left_out = without_suspects && incident.change == IncidentChange::SuspectsChanged;
+        (!left_out).then(|| format!("{} in partition {}: {incident:?}", output.at_ms, output.partition))
+    };
+    told.iter().filter_map(show).collect()
+}
+
+fn difference(key: &[u8], ours: &[String], theirs: &[String]) -> String {
+    let at = ours.iter().zip(theirs).take_while(|(one, other)| one == other).count();
+    let show = |told: &[String]| told.get(at).map_or("nothing".to_owned(), Clone::clone);
+    let key = String::from_utf8_lossy(key);
+    format!("{key}, output {at}:\n  fairlead: {}\n  streams:  {}", show(ours), show(theirs))
+}
