@@ -16,11 +16,15 @@ use std::sync::Arc;
 
 /// Below this size rewriting is not worth it.
 const REWRITE_FROM: u64 = 4 << 20;
+/// As the first builds called theirs. Now the format's version is in the name.
+const UNVERSIONED: &str = "journal";
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("{path}: {source}")]
     Io { path: PathBuf, source: io::Error },
+    #[error("{path} is of an earlier build, which this one cannot read; remove its directory, or choose another one")]
+    Earlier { path: PathBuf },
     #[error("{path} is in use by another process; stop that one, or choose another directory")]
     InUse { path: PathBuf },
     #[error("{path}:{line}: {why}; restore the file from a copy, or cut it off before this line")]
@@ -43,7 +47,10 @@ pub struct Journal {
 impl Journal {
     /// Creates or reads the journal `name` in this directory, which from now on belongs to this process.
     pub fn open<E: DeserializeOwned>(dir: &Path, name: &str, sync: bool) -> Result<(Journal, Vec<E>), Error> {
-        let path = dir.join(name);
+        let (path, earlier) = (dir.join(name), dir.join(UNVERSIONED));
+        if earlier.exists() {
+            return Err(Error::Earlier { path: earlier });
+        }
         let io = |source| Error::Io { path: path.clone(), source };
         std::fs::create_dir_all(dir).map_err(io)?;
         let lock = File::create(dir.join("lock")).map_err(io)?;
@@ -160,6 +167,14 @@ mod tests {
         journal.append(&"line\nbreak").unwrap();
         drop(journal);
         assert_eq!(open(dir.path()).1, ["a", "line\nbreak"]);
+    }
+
+    #[test]
+    fn a_journal_of_an_earlier_build_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(UNVERSIONED), "topics of old").unwrap();
+        let error = Journal::open::<String>(dir.path(), FILE, true).unwrap_err();
+        assert!(matches!(error, Error::Earlier { .. }), "{error}");
     }
 
     #[test]

@@ -15,8 +15,6 @@ use tokio::sync::oneshot;
 
 /// The format's version is in the name: another format is another file.
 const JOURNAL: &str = "broker.v1.journal";
-/// The first builds' one.
-const UNVERSIONED: &str = "journal";
 
 #[derive(Debug)]
 pub struct Coordinator {
@@ -30,9 +28,6 @@ pub struct Coordinator {
 
 impl Coordinator {
     pub fn open(dir: &Path) -> Result<Coordinator, Error> {
-        if dir.join(UNVERSIONED).exists() {
-            return Err(Error::Earlier(dir.to_owned()));
-        }
         let (journal, entries) = Journal::open::<Entry>(dir, JOURNAL, false)?;
         let mut meta = Meta::default();
         entries.into_iter().for_each(|entry| meta.apply(entry));
@@ -87,19 +82,5 @@ impl Coordinator {
     pub fn expire_groups(&mut self, now: i64) {
         let answers = self.groups.values_mut().flat_map(|group| group.expire(now)).collect();
         self.answer(answers);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_directory_of_an_earlier_build_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        drop(Coordinator::open(dir.path()).unwrap());
-        assert!(Coordinator::open(dir.path()).is_ok());
-        std::fs::write(dir.path().join(UNVERSIONED), "topics of old").unwrap();
-        assert!(matches!(Coordinator::open(dir.path()), Err(Error::Earlier(at)) if at == dir.path()));
     }
 }

@@ -72,8 +72,6 @@ pub enum Error {
     NotLoopback(SocketAddr),
     #[error("cannot serve on {address}: {source}")]
     Serve { address: SocketAddr, source: io::Error },
-    #[error("{0} is of an earlier build, which this one cannot read: choose another directory, or remove this one")]
-    Earlier(PathBuf),
     #[error(transparent)]
     Journal(#[from] journal::Error),
     #[error("cannot open the log {path}: {source}")]
