@@ -18,6 +18,9 @@ use crate::record::{Batch, EventTime, Offset, Partition, Topic, TopicPartition};
 
 /// After this long without a message the partition's queue is led to ours again.
 const SLICE: Duration = Duration::from_millis(20);
+/// Of calls that are tried again: short, for between them the login is renewed.
+const ATTEMPT: Duration = Duration::from_secs(2);
+const ATTEMPTS: Duration = Duration::from_secs(30);
 
 struct ReaderContext;
 
@@ -93,11 +96,11 @@ impl KafkaReader {
 
     /// Where a transaction is open, and still is after `patience`: the readable end lies before what was the true one.
     pub(super) fn held_up(&mut self, topics: &[Topic], patience: Duration) -> Result<Vec<TopicPartition>, Error> {
-        let until = Instant::now() + CALL;
+        let until = Instant::now() + ATTEMPTS;
         loop {
             self.refresh()?;
             match self.open_on(topics, patience) {
-                // A connection that is new may break once, as one whose token had just expired.
+                // A connection that was never used breaks when its token expires, and comes back only with the next token.
                 Err(Error::Unavailable(_)) if Instant::now() < until => std::thread::sleep(SLICE),
                 told => return told,
             }
@@ -107,7 +110,7 @@ impl KafkaReader {
     fn open_on(&self, topics: &[Topic], patience: Duration) -> Result<Vec<TopicPartition>, Error> {
         let mut partitions = Vec::new();
         for topic in topics {
-            let told = self.uncommitted.fetch_metadata(Some(topic.as_str()), CALL).map_err(unavailable)?;
+            let told = self.uncommitted.fetch_metadata(Some(topic.as_str()), ATTEMPT).map_err(unavailable)?;
             let count = told.topics().first().map_or(0, |told| told.partitions().len());
             partitions.extend((0..).take(count).map(|number| TopicPartition::new(topic, Partition(number))));
         }
@@ -203,7 +206,7 @@ fn ends(consumer: &BaseConsumer<ReaderContext>, partitions: &[TopicPartition]) -
         // Asked for as a time, it is that of all records.
         asked.add_partition_offset(topic.as_str(), partition.0, rdkafka::Offset::End).map_err(fatal)?;
     }
-    let answer = consumer.offsets_for_times(asked, CALL).map_err(unavailable)?;
+    let answer = consumer.offsets_for_times(asked, ATTEMPT).map_err(unavailable)?;
     each(&answer)?;
     let end = |partition: &TopicPartition| match answer
         .find_partition(partition.topic.as_str(), partition.partition.0)
