@@ -45,6 +45,8 @@ impl Connection {
     /// For admin calls and look-ups.
     pub fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
+        // librdkafka's own bound is 10 s, as long as a transaction may take: a broker that is back is to be heard of sooner.
+        config.set("reconnect.backoff.max.ms", "1000");
         for (name, value) in self.properties.iter().filter(|(name, _)| !token::is_ours(&self.properties, name)) {
             config.set(name, value);
         }

@@ -140,6 +140,7 @@ impl Transactions {
     }
 
     pub fn begin(&mut self) -> Result<(), Error> {
+        self.refresh()?;
         self.producer.poll(Duration::ZERO);
         self.seen.hazard.store(false, Ordering::Relaxed);
         self.failed_delivery();
@@ -179,6 +180,7 @@ impl Transactions {
             let empty = native::flush(&self.producer, SLICE);
             if !empty {
                 self.producer.poll(Duration::ZERO);
+                self.refresh()?;
             }
             if let Some((error, topic)) = self.failed_delivery() {
                 if let Some(denied) = self.denied().or_else(|| self.refusal(&error, &format!("topic {topic}"))) {

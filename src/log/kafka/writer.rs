@@ -32,7 +32,6 @@ impl KafkaWriter {
     }
 
     pub fn begin(&mut self) -> Result<(), Error> {
-        self.transactions.refresh()?;
         self.transactions.begin()
     }
 
