@@ -84,8 +84,9 @@ pub trait Log {
     /// Appends what is ready to `batch`, up to about `bytes_max` bytes, waiting at most `wait` for the first record.
     fn poll(&mut self, wait: Duration, bytes_max: usize, batch: &mut Batch) -> Result<Polled, Error>;
 
-    /// Accepts an assignment and starts each partition at the given offset.
-    fn assign(&mut self, starts: &[(TopicPartition, Offset)]) -> Result<(), Error>;
+    /// Accepts an assignment and starts each partition at the given offset. Partitions of a group are read abreast: of a backlog none
+    /// is handed out while another of them still has older records.
+    fn assign(&mut self, groups: &[Vec<(TopicPartition, Offset)>]) -> Result<(), Error>;
 
     /// Gives the revoked or lost partitions up.
     fn release(&mut self) -> Result<(), Error>;

@@ -73,7 +73,7 @@ fn wait_assigned(log: &mut KafkaLog, count: usize, from: Offset) -> Vec<TopicPar
     while Instant::now() < until {
         match log.poll(Duration::from_millis(50), 1 << 20, &mut batch).unwrap() {
             Polled::Assigned(partitions) => {
-                let starts: Vec<_> = partitions.iter().map(|partition| (partition.clone(), from)).collect();
+                let starts: Vec<_> = partitions.iter().map(|partition| vec![(partition.clone(), from)]).collect();
                 log.assign(&starts).unwrap();
                 if partitions.len() == count {
                     return partitions;
@@ -178,6 +178,36 @@ fn a_seek_reads_again_and_a_pause_keeps_the_place() {
     assert_eq!(values(&wait_records(&mut log, 1)), ["c"]);
     log.resume(&[fixture.partition(1)]).unwrap();
     assert_eq!(values(&wait_records(&mut log, 1)), ["z"]);
+}
+
+/// More than one fetch of either, written one after the other.
+#[test]
+fn of_a_backlog_partitions_of_a_group_are_read_abreast() {
+    const RECORDS: i64 = 12_000;
+    let fixture = Fixture::new(2);
+    let mut log = fixture.join("a");
+    let filling = "x".repeat(400);
+    log.begin().unwrap();
+    for partition in [0, 1] {
+        for n in 0..RECORDS {
+            let timestamp = fixture.at.plus_ms(2 * n + i64::from(partition));
+            log.produce(&NewRecord { timestamp, ..fixture.record(partition, &filling) }).unwrap();
+        }
+    }
+    log.commit(&[]).unwrap();
+    let until = Instant::now() + PATIENCE;
+    let mut batch = Batch::default();
+    let mut seen = Vec::new();
+    let start = |number| (fixture.partition(number), Offset(0));
+    while seen.len() < 2 * RECORDS as usize {
+        assert!(Instant::now() < until, "{} records came within {PATIENCE:?}", seen.len());
+        batch.clear();
+        if let Polled::Assigned(_) = log.poll(Duration::from_millis(50), 1 << 20, &mut batch).unwrap() {
+            log.assign(&[vec![start(0), start(1)]]).unwrap();
+        }
+        seen.extend(batch.iter().map(|record| record.timestamp.since_ms(fixture.at)));
+    }
+    assert_eq!(seen, (0..2 * RECORDS).collect::<Vec<_>>());
 }
 
 #[test]

@@ -91,7 +91,7 @@ impl Site {
         let topic = TopicPartition::new(&topic, Partition(0));
         until("an assignment", || match log.poll(Duration::from_millis(50), 1 << 20, &mut Batch::default()).unwrap() {
             Polled::Assigned(_) => {
-                log.assign(&[(topic.clone(), Offset(0))]).unwrap();
+                log.assign(&[vec![(topic.clone(), Offset(0))]]).unwrap();
                 Some(())
             }
             _ => None,

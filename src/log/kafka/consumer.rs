@@ -1,9 +1,6 @@
-//! The group member: polls in batches, and turns rebalance callbacks into values.
-//!
-//! Positions are this module's own: librdkafka moves its position on end-of-partition messages (librdkafka #4844), so
-//! after a pause or an abort every partition is sought to where *we* are.
+//! The group member: polls in batches, and turns rebalance callbacks into values. What is read of which partition is `abreast`'s.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -14,7 +11,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
 use rdkafka::types::RDKafkaRespErr;
 
-use super::native::{Message, Queue};
+use super::abreast::{Feed, Group};
+use super::native::{Bell, Inlet};
 use crate::log::client::{Connection, unusable};
 use crate::log::outage::Outage;
 use crate::log::token::Login;
@@ -91,21 +89,16 @@ impl From<Rebalance> for Polled {
 }
 
 pub struct Member {
-    queue: Queue<MemberContext>,
+    groups: Vec<Group>,
+    /// Whose turn it is when there is more than fits into a batch.
+    turn: usize,
+    bell: Arc<Bell>,
     consumer: Arc<BaseConsumer<MemberContext>>,
     login: Login,
     group: String,
     topics: Vec<Topic>,
-    /// The next offset to hand out, and whether the partition was read to its end.
-    positions: BTreeMap<TopicPartition, Position>,
-}
-
-struct Position {
-    next: Offset,
-    at_end: bool,
-    paused: bool,
-    /// Something has come through our queue since the assignment.
-    flows: bool,
+    /// Told by the next poll, for the last one had records to bring.
+    failed: Option<Error>,
 }
 
 impl Drop for Member {
@@ -145,9 +138,8 @@ impl Member {
         login.refresh(consumer.client())?;
         let names: Vec<&str> = topics.iter().map(Topic::as_str).collect();
         consumer.subscribe(&names).map_err(fatal)?;
-        let queue = Queue::new(&consumer);
-        let (group, topics) = (group.to_owned(), topics.to_vec());
-        Ok(Self { queue, consumer, login, group, topics, positions: BTreeMap::new() })
+        let (groups, bell, group, topics) = (Vec::new(), Arc::default(), group.to_owned(), topics.to_vec());
+        Ok(Self { groups, turn: 0, bell, consumer, login, group, topics, failed: None })
     }
 
     pub fn consumer(&self) -> &BaseConsumer<MemberContext> {
@@ -165,29 +157,55 @@ impl Member {
             if let Some(rebalance) = self.serve()? {
                 return Ok(rebalance.into());
             }
-            self.forward()?;
+            self.take(bytes_max, batch)?;
             let left = until.saturating_duration_since(Instant::now());
-            let slice = if batch.is_empty() { left.min(SLICE) } else { Duration::ZERO };
-            let (queue, mut taker) = (&self.queue, Taker { topics: &self.topics, positions: &mut self.positions });
-            // The batch call waits until its array is full, so it only takes what is there.
-            let mut messages: Vec<_> = queue.next(slice).into_iter().collect();
-            messages.first().inspect(|_| self.consumer.context().1.answered());
-            while !messages.is_empty() {
-                messages.iter().try_for_each(|message| taker.take(message, batch))?;
-                messages = if batch.bytes() < bytes_max { queue.ready() } else { Vec::new() };
-            }
             if !batch.is_empty() || left.is_zero() {
-                return Ok(Polled::Records { drained: self.drained() });
+                return Ok(Polled::Records { drained: self.is_drained() });
             }
+            self.bell.wait(left.min(SLICE));
         }
     }
 
-    fn drained(&self) -> bool {
-        let mut active = self.positions.values().filter(|position| !position.paused).peekable();
-        active.peek().is_some() && active.all(|position| position.at_end)
+    /// All that one task has before anything of the next: what is committed together costs least.
+    fn take(&mut self, bytes_max: usize, batch: &mut Batch) -> Result<(), Error> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        let now = Instant::now();
+        for turn in self.turn..self.turn + self.groups.len() {
+            let turn = turn % self.groups.len();
+            if batch.bytes() >= bytes_max {
+                self.turn = turn;
+                break;
+            }
+            match self.groups[turn].take(bytes_max, now, batch) {
+                Err(error) if batch.is_empty() => return Err(error),
+                // What was handed out is not read again.
+                Err(error) => self.failed = Some(error),
+                Ok(()) => continue,
+            }
+            break;
+        }
+        if !batch.is_empty() {
+            self.consumer.context().1.answered();
+        }
+        Ok(())
     }
 
-    /// Serves callbacks. Records never come this way: their queues were forwarded before the assignment.
+    fn is_drained(&self) -> bool {
+        let mut active = self.feeds().filter(|feed| !feed.is_paused()).peekable();
+        self.failed.is_none() && active.peek().is_some() && active.all(Feed::is_drained)
+    }
+
+    fn feeds(&self) -> impl Iterator<Item = &Feed> {
+        self.groups.iter().flat_map(|group| &group.feeds)
+    }
+
+    fn feed(&mut self, partition: &TopicPartition) -> Option<&mut Feed> {
+        self.groups.iter_mut().flat_map(|group| &mut group.feeds).find(|feed| feed.partition == *partition)
+    }
+
+    /// Serves callbacks. Records never come this way: their queues were taken out before the assignment.
     fn serve(&mut self) -> Result<Option<Rebalance>, Error> {
         self.serve_callbacks()?;
         let mut events = self.events()?;
@@ -242,63 +260,43 @@ impl Member {
         Ok(named.max_by_key(|topic| topic.len()).unwrap_or(told).to_owned())
     }
 
-    pub fn assign(&mut self, starts: &[(TopicPartition, Offset)]) -> Result<(), Error> {
-        let start = |next: Offset| Position { next, at_end: false, paused: false, flows: false };
-        self.positions = starts.iter().map(|(partition, next)| (partition.clone(), start(*next))).collect();
-        self.forward()?;
-        self.consumer.assign(&list(starts)?).map_err(unavailable)
-    }
-
-    /// Leads the partitions' queues to ours: before the assignment, so that nothing goes elsewhere, and again until something
-    /// has come, for the end of an earlier assignment of the same partition cuts the lead. What waits meanwhile is kept.
-    fn forward(&self) -> Result<(), Error> {
-        let mut still = self.positions.iter().filter(|(_, position)| !position.flows);
-        still
-            .try_for_each(|(partition, _)| self.queue.forward(partition.topic.as_str(), partition.partition.0))
-            .map_err(Error::Fatal)
+    pub fn assign(&mut self, groups: &[Vec<(TopicPartition, Offset)>]) -> Result<(), Error> {
+        self.give_up();
+        for group in groups {
+            let feed = |(partition, next): &(TopicPartition, Offset)| {
+                let (topic, number) = (partition.topic.as_str(), partition.partition.0);
+                let inlet = Inlet::new(&self.consumer, topic, number, &self.bell).map_err(Error::Fatal)?;
+                Ok(Feed::new(partition.clone(), inlet, *next))
+            };
+            self.groups.push(Group::new(group.iter().map(feed).collect::<Result<_, Error>>()?));
+        }
+        self.consumer.assign(&list(&groups.concat())?).map_err(unavailable)
     }
 
     pub fn release(&mut self) -> Result<(), Error> {
-        self.positions.clear();
+        self.give_up();
         self.consumer.unassign().map_err(unavailable)
     }
 
-    pub fn pause(&mut self, partitions: &[TopicPartition]) -> Result<(), Error> {
-        self.set_paused(partitions, true);
-        let current = list(&self.current(partitions))?;
-        self.consumer.pause(&current).map_err(unavailable)?;
-        each(&current)
+    fn give_up(&mut self) {
+        self.groups.clear();
+        (self.turn, self.failed) = (0, None);
     }
 
-    pub fn resume(&mut self, partitions: &[TopicPartition]) -> Result<(), Error> {
-        self.set_paused(partitions, false);
-        let current = self.current(partitions);
-        let asked = list(&current)?;
-        self.consumer.resume(&asked).map_err(unavailable)?;
-        each(&asked)?;
-        self.seek(&current)
+    /// Goes on fetching, as far as librdkafka does ahead.
+    pub fn set_paused(&mut self, partitions: &[TopicPartition], paused: bool) {
+        for partition in partitions {
+            self.feed(partition).into_iter().for_each(|feed| feed.set_paused(paused));
+        }
     }
 
     pub fn seek(&mut self, starts: &[(TopicPartition, Offset)]) -> Result<(), Error> {
+        each(&self.consumer.seek_partitions(list(starts)?, CALL).map_err(unavailable)?)?;
+        self.failed = None;
         for (partition, next) in starts {
-            if let Some(position) = self.positions.get_mut(partition) {
-                (position.next, position.at_end) = (*next, false);
-            }
+            self.feed(partition).into_iter().for_each(|feed| feed.go_on_from(*next));
         }
-        each(&self.consumer.seek_partitions(list(starts)?, CALL).map_err(unavailable)?)
-    }
-
-    fn set_paused(&mut self, partitions: &[TopicPartition], paused: bool) {
-        for partition in partitions {
-            if let Some(position) = self.positions.get_mut(partition) {
-                position.paused = paused;
-            }
-        }
-    }
-
-    fn current(&self, partitions: &[TopicPartition]) -> Vec<(TopicPartition, Offset)> {
-        let next = |partition: &TopicPartition| Some((partition.clone(), self.positions.get(partition)?.next));
-        partitions.iter().filter_map(next).collect()
+        Ok(())
     }
 
     pub fn committed(&self, partitions: &[TopicPartition]) -> Result<Vec<Option<Committed>>, Error> {
@@ -332,73 +330,8 @@ pub fn committed<C: ConsumerContext>(
     Ok(partitions.iter().map(find).collect())
 }
 
-/// Copies messages into the batch and keeps the positions.
-struct Taker<'a> {
-    topics: &'a [Topic],
-    positions: &'a mut BTreeMap<TopicPartition, Position>,
-}
-
-impl Taker<'_> {
-    fn take(&mut self, message: &Message<'_>, batch: &mut Batch) -> Result<(), Error> {
-        let Some(topic) = self.topic(message.topic()) else { return Ok(()) };
-        let (partition, offset) = (Partition(message.partition()), Offset(message.offset()));
-        if let Some(code) = message.error() {
-            return self.take_error(code, message, TopicPartition { topic, partition }, offset);
-        }
-        if self.advance(&TopicPartition { topic: topic.clone(), partition }, offset) {
-            message.push_to(batch, &topic);
-        }
-        Ok(())
-    }
-
-    fn take_error(
-        &mut self,
-        code: RDKafkaErrorCode,
-        message: &Message<'_>,
-        partition: TopicPartition,
-        offset: Offset,
-    ) -> Result<(), Error> {
-        match code {
-            RDKafkaErrorCode::PartitionEOF => {
-                if let Some(position) = self.positions.get_mut(&partition) {
-                    position.next = position.next.max(offset);
-                    (position.at_end, position.flows) = (true, true);
-                }
-                Ok(())
-            }
-            RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
-                let offset = self.positions.get(&partition).map_or(offset, |position| position.next);
-                let told = String::from_utf8_lossy(message.value().unwrap_or_default());
-                let mend = format!(
-                    "records that were still to be read are gone (retention or a re-created topic); reset the group's \
-                     offset on purpose ({told})"
-                );
-                Err(Error::OutOfRange { partition, offset, mend })
-            }
-            code => {
-                let text = String::from_utf8_lossy(message.value().unwrap_or_default()).into_owned();
-                tracing::warn!(%partition, ?code, text, "kafka consumer");
-                judge(&KafkaError::MessageConsumption(code), partition.topic.as_str(), "")
-            }
-        }
-    }
-
-    /// False for a record that was handed out already, or of a partition given up.
-    fn advance(&mut self, partition: &TopicPartition, offset: Offset) -> bool {
-        let Some(position) = self.positions.get_mut(partition) else { return false };
-        if offset < position.next {
-            return false;
-        }
-        (position.next, position.at_end, position.flows) = (Offset(offset.0 + 1), false, true);
-        true
-    }
-
-    fn topic(&self, name: &str) -> Option<Topic> {
-        self.topics.iter().find(|topic| topic.as_str() == name).cloned()
-    }
-}
-
-fn judge(error: &KafkaError, topic: &str, group: &str) -> Result<(), Error> {
+/// What is wrong with a member or one of its partitions.
+pub fn judge(error: &KafkaError, topic: &str, group: &str) -> Result<(), Error> {
     match error.rdkafka_error_code() {
         Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
             Err(Error::Unavailable(format!("a topic to read does not exist: {error}")))

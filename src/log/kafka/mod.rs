@@ -6,6 +6,7 @@
 //! ```
 //! [`native`] is the only unsafe code. What is not here: which topics and tasks there are, when to commit, what to retry.
 
+mod abreast;
 mod consumer;
 mod native;
 mod producer;
@@ -116,8 +117,8 @@ impl Log for KafkaLog {
         }
     }
 
-    fn assign(&mut self, starts: &[(TopicPartition, Offset)]) -> Result<(), Error> {
-        self.member.assign(starts)
+    fn assign(&mut self, groups: &[Vec<(TopicPartition, Offset)>]) -> Result<(), Error> {
+        self.member.assign(groups)
     }
 
     fn release(&mut self) -> Result<(), Error> {
@@ -125,11 +126,13 @@ impl Log for KafkaLog {
     }
 
     fn pause(&mut self, partitions: &[TopicPartition]) -> Result<(), Error> {
-        self.member.pause(partitions)
+        self.member.set_paused(partitions, true);
+        Ok(())
     }
 
     fn resume(&mut self, partitions: &[TopicPartition]) -> Result<(), Error> {
-        self.member.resume(partitions)
+        self.member.set_paused(partitions, false);
+        Ok(())
     }
 
     fn seek(&mut self, starts: &[(TopicPartition, Offset)]) -> Result<(), Error> {

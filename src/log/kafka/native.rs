@@ -1,20 +1,20 @@
 //! The only unsafe code: the few librdkafka calls that the crate does not offer, or offers at a price.
 //!
-//! - One queue for all assigned partitions, read without an event and an `Arc` per message. `rd_kafka_consume_batch_queue`
-//!   waits until its array is full, so the first message is taken by `rd_kafka_consume_queue` and only the rest in batches.
+//! - Each partition's own queue, read in batches and without an event and an `Arc` per message, and a bell for all of them:
+//!   `rd_kafka_consume_batch_queue` waits until its array is full, so it is only asked for what is there.
 //! - A token handed to a client: the crate does it in a poll only, too late for the first call.
 //! - Flush, commit and abort of a transaction: the crate's `flush` sleeps 100 ms each time.
 //!
-//! Invariants: a [`Queue`] keeps its client alive, a [`Message`] borrows from its queue, and each is destroyed exactly once:
-//! the functions offered are safe. Nothing here decides what an error means.
+//! Invariants: an [`Inlet`] keeps its client alive and its messages within, and each is destroyed exactly once: the functions offered
+//! are safe. Nothing here decides what an error means.
 #![expect(unsafe_code, reason = "calls into librdkafka, kept in this one module")]
 
+use std::collections::VecDeque;
 use std::ffi::{CStr, CString};
-use std::marker::PhantomData;
-use std::os::raw::c_char;
+use std::os::raw::{c_char, c_void};
 use std::ptr::{NonNull, null_mut};
 use std::slice;
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::client::{Client, ClientContext};
@@ -33,70 +33,116 @@ fn millis(wait: Duration) -> i32 {
     i32::try_from(wait.as_millis()).unwrap_or(i32::MAX)
 }
 
-/// An application queue to which partition queues are forwarded.
-pub struct Queue<C: ConsumerContext> {
+/// Rung when something has come for whoever waits; one that was rung before the wait ends it at once.
+#[derive(Default)]
+pub struct Bell {
+    rung: Mutex<bool>,
+    waiting: Condvar,
+}
+
+impl Bell {
+    fn ring(&self) {
+        *self.rung.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.waiting.notify_all();
+    }
+
+    pub fn wait(&self, wait: Duration) {
+        let rung = self.rung.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.waiting.wait_timeout_while(rung, wait, |rung| !*rung);
+        *waited.unwrap_or_else(PoisonError::into_inner).0 = false;
+    }
+}
+
+/// librdkafka calls this when a queue that was empty has something.
+extern "C" fn ring(_: *mut sys::rd_kafka_t, bell: *mut c_void) {
+    // SAFETY: the inlet that asked for the calls keeps the bell, and ends them before it goes.
+    unsafe { bell.cast::<Bell>().as_ref() }.inspect(|bell| bell.ring());
+}
+
+/// One partition's own queue, taken out of the consumer's; what comes rings the bell.
+pub struct Inlet<C: ConsumerContext> {
     queue: NonNull<sys::rd_kafka_queue_t>,
+    name: CString,
+    partition: i32,
+    /// Taken from the queue, in order.
+    ahead: VecDeque<Message>,
+    _bell: Arc<Bell>,
     consumer: Arc<BaseConsumer<C>>,
 }
 
-// SAFETY: librdkafka's queues are internally locked.
-unsafe impl<C: ConsumerContext> Send for Queue<C> {}
+// SAFETY: librdkafka's queues are internally locked, and a message belongs to who has it.
+unsafe impl<C: ConsumerContext> Send for Inlet<C> {}
 
-impl<C: ConsumerContext> Queue<C> {
-    pub fn new(consumer: &Arc<BaseConsumer<C>>) -> Self {
-        // SAFETY: the client lives as long as the queue, which holds it.
-        let queue = unsafe { sys::rd_kafka_queue_new(consumer.client().native_ptr()) };
-        let queue = NonNull::new(queue).expect("librdkafka allocates a queue or aborts");
-        Self { queue, consumer: consumer.clone() }
-    }
-
-    /// From now on the partition's messages come to this queue, those that wait included.
-    pub fn forward(&self, topic: &str, partition: i32) -> Result<(), String> {
+impl<C: ConsumerContext> Inlet<C> {
+    /// Before the partition is assigned, so that nothing goes elsewhere; the queue stays its own from then on.
+    pub fn new(consumer: &Arc<BaseConsumer<C>>, topic: &str, partition: i32, bell: &Arc<Bell>) -> Result<Self, String> {
         let name = CString::new(topic).map_err(|error| format!("topic `{topic}`: {error}"))?;
-        let client = self.consumer.client().native_ptr();
-        // SAFETY: client and name are alive during the call.
-        let source = unsafe { sys::rd_kafka_queue_get_partition(client, name.as_ptr(), partition) };
-        if source.is_null() {
-            return Err(format!("{topic}-{partition} has no queue"));
-        }
-        // SAFETY: both queues are alive; our handle of the source is destroyed once, the forwarding stays.
+        // SAFETY: client and name are alive during the call; the handle returned is ours to destroy.
+        let queue =
+            unsafe { sys::rd_kafka_queue_get_partition(consumer.client().native_ptr(), name.as_ptr(), partition) };
+        let queue = NonNull::new(queue).ok_or_else(|| format!("{topic}-{partition} has no queue"))?;
+        let ringing = Arc::as_ptr(bell).cast_mut().cast();
+        // SAFETY: the queue is alive; the bell lives until the calls are ended in `drop`.
         unsafe {
-            sys::rd_kafka_queue_forward(source, self.queue.as_ptr());
-            sys::rd_kafka_queue_destroy(source);
+            sys::rd_kafka_queue_forward(queue.as_ptr(), null_mut());
+            sys::rd_kafka_queue_cb_event_enable(queue.as_ptr(), Some(ring), ringing);
         }
-        Ok(())
+        let (ahead, consumer) = (VecDeque::new(), consumer.clone());
+        Ok(Self { queue, name, partition, ahead, _bell: bell.clone(), consumer })
     }
 
-    /// The next message, or nothing within `wait`.
-    pub fn next(&self, wait: Duration) -> Option<Message<'_>> {
-        // SAFETY: the queue is alive; a message returned is ours to destroy.
-        let message = unsafe { sys::rd_kafka_consume_queue(self.queue.as_ptr(), millis(wait)) };
-        NonNull::new(message).map(|message| Message(message, PhantomData))
+    /// What is next, if it is there.
+    pub fn front(&mut self) -> Option<&Message> {
+        if self.ahead.is_empty() {
+            self.fill();
+        }
+        self.ahead.front()
     }
 
-    /// Up to a thousand of the messages that are there already.
-    pub fn ready(&self) -> Vec<Message<'_>> {
+    /// Past what is in front.
+    pub fn advance(&mut self) {
+        self.ahead.pop_front();
+    }
+
+    /// After a seek: what was taken before is not what comes next.
+    pub fn clear(&mut self) {
+        self.ahead.clear();
+    }
+
+    /// The end of the log, as of the newest fetch; negative before the first.
+    pub fn end(&self) -> Offset {
+        let (mut low, mut high) = (0, 0);
+        let client = self.consumer.client().native_ptr();
+        // SAFETY: client and name are alive, both pointers valid; nothing is asked of the broker.
+        unsafe { sys::rd_kafka_get_watermark_offsets(client, self.name.as_ptr(), self.partition, &mut low, &mut high) };
+        Offset(high)
+    }
+
+    fn fill(&mut self) {
         let mut taken: [*mut RDKafkaMessage; BATCH_MESSAGES] = [null_mut(); BATCH_MESSAGES];
         // SAFETY: the array has the length that is told; the first `count` entries are ours to destroy.
         let count =
             unsafe { sys::rd_kafka_consume_batch_queue(self.queue.as_ptr(), 0, taken.as_mut_ptr(), BATCH_MESSAGES) };
         let count = usize::try_from(count).unwrap_or(0);
-        let messages = taken[..count].iter().copied().filter_map(NonNull::new);
-        messages.map(|message| Message(message, PhantomData)).collect()
+        self.ahead.extend(taken[..count].iter().copied().filter_map(NonNull::new).map(Message));
     }
 }
 
-impl<C: ConsumerContext> Drop for Queue<C> {
+impl<C: ConsumerContext> Drop for Inlet<C> {
     fn drop(&mut self) {
-        // SAFETY: created by `rd_kafka_queue_new`, destroyed once, before the client that the queue holds.
-        unsafe { sys::rd_kafka_queue_destroy(self.queue.as_ptr()) }
+        self.ahead.clear();
+        // SAFETY: the handle is destroyed once, before the client that the inlet holds; no call comes after the first line.
+        unsafe {
+            sys::rd_kafka_queue_cb_event_enable(self.queue.as_ptr(), None, null_mut());
+            sys::rd_kafka_queue_destroy(self.queue.as_ptr());
+        }
     }
 }
 
 /// A message, or an error in a message's place.
-pub struct Message<'q>(NonNull<RDKafkaMessage>, PhantomData<&'q ()>);
+pub struct Message(NonNull<RDKafkaMessage>);
 
-impl Message<'_> {
+impl Message {
     fn raw(&self) -> &RDKafkaMessage {
         // SAFETY: valid until drop.
         unsafe { self.0.as_ref() }
@@ -107,29 +153,16 @@ impl Message<'_> {
         (code != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR).then(|| code.into())
     }
 
-    pub fn topic(&self) -> &str {
-        let topic = self.raw().rkt;
-        if topic.is_null() {
-            return "";
-        }
-        // SAFETY: librdkafka keeps the topic's name as a C string while the message lives; topic names are ASCII.
-        unsafe { CStr::from_ptr(sys::rd_kafka_topic_name(topic)) }.to_str().unwrap_or_default()
-    }
-
-    pub fn partition(&self) -> i32 {
-        self.raw().partition
-    }
-
     /// Of a message; of an end-of-partition error it is where the next one will be.
     pub fn offset(&self) -> i64 {
         self.raw().offset
     }
 
     /// Milliseconds; negative if the record carries none.
-    fn timestamp(&self) -> i64 {
+    pub fn timestamp(&self) -> EventTime {
         let mut kind = sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
         // SAFETY: both pointers are valid.
-        unsafe { sys::rd_kafka_message_timestamp(self.0.as_ptr(), &mut kind) }
+        EventTime(unsafe { sys::rd_kafka_message_timestamp(self.0.as_ptr(), &mut kind) })
     }
 
     fn key(&self) -> Option<&[u8]> {
@@ -143,13 +176,13 @@ impl Message<'_> {
         bytes(raw.payload.cast(), raw.len)
     }
 
-    /// Copies the record into the batch; `topic` is the caller's handle of [`Message::topic`].
+    /// Copies the record into the batch; `topic` is the one of its inlet.
     pub fn push_to(&self, batch: &mut Batch, topic: &Topic) {
         batch.push(&Record {
             topic,
-            partition: Partition(self.partition()),
+            partition: Partition(self.raw().partition),
             offset: Offset(self.offset()),
-            timestamp: EventTime(self.timestamp()),
+            timestamp: self.timestamp(),
             key: self.key(),
             value: self.value(),
             headers: Headers::NONE,
@@ -179,7 +212,7 @@ impl Message<'_> {
     }
 }
 
-impl Drop for Message<'_> {
+impl Drop for Message {
     fn drop(&mut self) {
         // SAFETY: taken from a queue, destroyed once.
         unsafe { sys::rd_kafka_message_destroy(self.0.as_ptr()) }

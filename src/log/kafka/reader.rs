@@ -9,14 +9,14 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::consumer::{CALL, committed, denied, denied_or_unavailable, each, fatal, list, unavailable};
-use super::native::Queue;
+use super::native::{Bell, Inlet};
 use crate::log::client::{Connection, unusable};
 use crate::log::outage::is_of_transport;
 use crate::log::token::Login;
 use crate::log::{Committed, Error, Reader, Watermarks};
 use crate::record::{Batch, EventTime, Offset, Partition, Topic, TopicPartition};
 
-/// After this long without a message the partition's queue is led to ours again.
+/// Between two looks at what goes on in the background.
 const SLICE: Duration = Duration::from_millis(20);
 /// Of calls that are tried again: short, for between them the login is renewed.
 const ATTEMPT: Duration = Duration::from_secs(2);
@@ -37,13 +37,19 @@ impl ConsumerContext for ReaderContext {}
 
 pub struct KafkaReader {
     group: String,
-    queue: Queue<ReaderContext>,
+    bell: Arc<Bell>,
     consumer: Arc<BaseConsumer<ReaderContext>>,
     /// For the true ends, whatever transaction is open.
     uncommitted: BaseConsumer<ReaderContext>,
     logins: [Login; 2],
-    /// What is assigned, and where its next record is expected.
-    at: Option<(TopicPartition, Offset)>,
+    at: Option<Place>,
+}
+
+/// What is assigned, and where its next record is expected.
+struct Place {
+    partition: TopicPartition,
+    next: Offset,
+    inlet: Inlet<ReaderContext>,
 }
 
 impl KafkaReader {
@@ -58,7 +64,7 @@ impl KafkaReader {
         let uncommitted = uncommitted.map_err(|error| unusable(&error))?;
         let logins = [Login::new(connection), Login::new(connection)];
         let group = group.to_owned();
-        let mut reader = Self { group, queue: Queue::new(&consumer), consumer, uncommitted, logins, at: None };
+        let mut reader = Self { group, bell: Arc::default(), consumer, uncommitted, logins, at: None };
         reader.refresh()?;
         Ok(reader)
     }
@@ -126,56 +132,53 @@ impl KafkaReader {
         }
     }
 
-    fn go_to(&mut self, partition: &TopicPartition, from: Offset) -> Result<(), Error> {
-        let start = (partition.clone(), from);
-        if self.at.as_ref() != Some(&start) {
-            if self.at.as_ref().is_none_or(|(before, _)| before.topic != partition.topic) {
-                // An assignment alone finds its leader by a timer of seconds.
-                self.consumer.fetch_metadata(Some(partition.topic.as_str()), CALL).map_err(unavailable)?;
-            }
-            self.forward(partition)?;
-            self.consumer.assign(&list(std::slice::from_ref(&start))?).map_err(unavailable)?;
-            self.at = Some(start);
+    /// Takes the place out: it is put back when it was read from without an error.
+    fn go_to(&mut self, partition: &TopicPartition, from: Offset) -> Result<Place, Error> {
+        let before = self.at.take();
+        let same = |place: &Place| place.partition == *partition && place.next == from;
+        let before = match before {
+            Some(place) if same(&place) => return Ok(place),
+            before => before.map(|place| place.partition.topic),
+        };
+        let (topic, number) = (partition.topic.as_str(), partition.partition.0);
+        if before.is_none_or(|topic| topic != partition.topic) {
+            // An assignment alone finds its leader by a timer of seconds.
+            self.consumer.fetch_metadata(Some(topic), CALL).map_err(unavailable)?;
         }
-        Ok(())
+        let inlet = Inlet::new(&self.consumer, topic, number, &self.bell).map_err(Error::Fatal)?;
+        self.consumer.assign(&list(&[(partition.clone(), from)])?).map_err(unavailable)?;
+        Ok(Place { partition: partition.clone(), next: from, inlet })
     }
 
-    /// Before the assignment, so that nothing goes elsewhere; and again until something has come, for the end of an earlier
-    /// assignment of the same partition cuts the lead. What waits meanwhile is kept.
-    fn forward(&self, partition: &TopicPartition) -> Result<(), Error> {
-        self.queue.forward(partition.topic.as_str(), partition.partition.0).map_err(Error::Fatal)
-    }
-
-    /// Reads until something stops it; answers with the next position.
-    fn read_on(
-        &mut self,
-        partition: &TopicPartition,
-        from: Offset,
-        bytes_max: usize,
-        until: Instant,
-        batch: &mut Batch,
-    ) -> Result<Offset, Error> {
-        let mut next = from;
+    /// Reads until something stops it.
+    fn read_on(&self, place: &mut Place, bytes_max: usize, until: Instant, batch: &mut Batch) -> Result<(), Error> {
+        let from = place.next;
         while batch.bytes() < bytes_max {
-            let left = if next == from { until.saturating_duration_since(Instant::now()) } else { Duration::ZERO };
-            if next == from {
-                self.forward(partition)?;
-            }
-            let Some(message) = self.queue.next(left.min(SLICE)) else { if left.is_zero() { break } else { continue } };
-            if message.topic() != partition.topic.as_str() || message.partition() != partition.partition.0 {
-                continue; // of what was assigned before
-            }
+            let Some(message) = place.inlet.front() else {
+                let left = until.saturating_duration_since(Instant::now());
+                if place.next > from || left.is_zero() {
+                    break;
+                }
+                self.bell.wait(left.min(SLICE));
+                continue;
+            };
+            let offset = Offset(message.offset());
             match message.error() {
                 None => {
-                    message.push_to(batch, &partition.topic);
-                    next = Offset(message.offset() + 1);
+                    message.push_to(batch, &place.partition.topic);
+                    place.next = Offset(offset.0 + 1);
                 }
                 // The end lies past control records, which are never handed out.
-                Some(RDKafkaErrorCode::PartitionEOF) => return Ok(next.max(Offset(message.offset()))),
-                Some(code) => return Err(judge(code, partition, next)),
+                Some(RDKafkaErrorCode::PartitionEOF) => {
+                    place.next = place.next.max(offset);
+                    place.inlet.advance();
+                    break;
+                }
+                Some(code) => return Err(judge(code, &place.partition, place.next)),
             }
+            place.inlet.advance();
         }
-        Ok(next)
+        Ok(())
     }
 }
 
@@ -189,10 +192,11 @@ impl Reader for KafkaReader {
         batch: &mut Batch,
     ) -> Result<Offset, Error> {
         self.refresh()?;
-        self.go_to(partition, from)?;
-        let read = self.read_on(partition, from, bytes_max, Instant::now() + wait, batch);
-        self.at = read.as_ref().ok().map(|next| (partition.clone(), *next));
-        read
+        let mut place = self.go_to(partition, from)?;
+        self.read_on(&mut place, bytes_max, Instant::now() + wait, batch)?;
+        let next = place.next;
+        self.at = Some(place);
+        Ok(next)
     }
 }
 

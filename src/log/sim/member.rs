@@ -134,9 +134,9 @@ impl Log for SimLog {
         })
     }
 
-    fn assign(&mut self, starts: &[(TopicPartition, Offset)]) -> Result<(), Error> {
+    fn assign(&mut self, groups: &[Vec<(TopicPartition, Offset)>]) -> Result<(), Error> {
         self.call(|member, _| {
-            (member.positions, member.paused) = (starts.iter().cloned().collect(), BTreeSet::new());
+            (member.positions, member.paused) = (groups.iter().flatten().cloned().collect(), BTreeSet::new());
             Ok(())
         })
     }

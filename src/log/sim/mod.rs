@@ -3,7 +3,7 @@
 //! It does on purpose what a real one does rarely: markers written late, answers and requests lost, an end of a
 //! transaction repeated after its time (KIP-890), offsets not stable yet, members that are out for being silent,
 //! transactions that time out, compaction at any moment. A [`SimLog`] may die before or after any of its calls.
-//! Not here: bytes on a wire, batches, replication, cooperative rebalances.
+//! Not here: bytes on a wire, batches, replication, cooperative rebalances, reading abreast: what is polled is as mixed as can be.
 
 mod group;
 mod member;

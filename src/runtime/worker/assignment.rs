@@ -56,10 +56,10 @@ impl Worker {
             let topology = (self.parts.program.instantiate)(&id.sub_topology)
                 .map_err(|error| Error::Other(format!("task {id}: {error}")))?;
             tasks.insert(id.clone(), Task::new(id, topology, &at, sequence));
-            starts.extend(at);
+            starts.push(at);
         }
         match self.doubt {
-            Doubt::Outcome => self.parts.log.seek(&starts)?,
+            Doubt::Outcome => self.parts.log.seek(&starts.concat())?,
             _ => self.parts.log.assign(&starts)?,
         }
         self.parts.log.pause(partitions)?;

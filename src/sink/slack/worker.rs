@@ -299,7 +299,7 @@ impl<L: Log, R: Reader> Worker<L, R> {
         }
         let starts = self.restore()?;
         match self.hold {
-            Hold::Told => self.log.assign(&starts)?,
+            Hold::Told => self.log.assign(&starts.into_iter().map(|start| vec![start]).collect::<Vec<_>>())?,
             Hold::Reading if !starts.is_empty() => self.log.seek(&starts)?,
             _ => {}
         }

@@ -118,8 +118,8 @@ impl Log for MemoryLog {
         Ok(Polled::Records { drained: true })
     }
 
-    fn assign(&mut self, starts: &[(TopicPartition, Offset)]) -> Result<(), Error> {
-        self.seek(starts)
+    fn assign(&mut self, groups: &[Vec<(TopicPartition, Offset)>]) -> Result<(), Error> {
+        self.seek(&groups.concat())
     }
 
     fn release(&mut self) -> Result<(), Error> {
