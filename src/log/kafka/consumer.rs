@@ -121,9 +121,10 @@ impl Member {
             // Finds the end of an idle partition soon; a record wakes the fetch at once anyway.
             .set("fetch.wait.max.ms", "100")
             .set("fetch.queue.backoff.ms", "10")
-            // Per partition, and of that there are many: a commit's worth, not more, is fetched ahead.
-            .set("queued.min.messages", "4000")
-            .set("queued.max.messages.kbytes", "4096");
+            // Per partition, and of those there are many: half a commit's worth is fetched ahead, and as much at once.
+            .set("queued.min.messages", "2000")
+            .set("queued.max.messages.kbytes", "1024")
+            .set("fetch.message.max.bytes", "524288");
         if let Some(instance) = instance {
             config.set("group.instance.id", instance);
         }
