@@ -3,16 +3,13 @@
 //! Equal means: the same keys, and for each the same incidents in the same order with the same event times. The bytes are compared,
 //! and decoded where they differ. Not compared: headers (fairlead's name the commit that an output came from), offsets, and which key
 //! was told before which other.
-//!
-//! Of a backlog a second comparison leaves the suspects out: fairlead reads what waits topic by topic, Kafka Streams in the order of
-//! event times over both, so an incident may be told before a deploy that came before it is known.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use fairlead::codec::Formats;
-use fairlead::event::{Fact, FactKind, IncidentChange};
+use fairlead::event::{Fact, FactKind};
 use fairlead::log::client::Connection;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
@@ -39,9 +36,7 @@ pub struct Equality {
     pub keys: usize,
     pub outputs: usize,
     pub different_keys: usize,
-    /// Of these, those that differ in more than suspects, and in what follows from suspects being told later.
-    pub different_apart_from_suspects: usize,
-    /// In words; the worst kind there is.
+    /// In words.
     pub first_difference: Option<String>,
 }
 
@@ -87,24 +82,12 @@ impl Outputs {
     pub fn compare(&self, other: &Self, formats: &Formats) -> Equality {
         let all: BTreeSet<_> = self.0.keys().chain(other.0.keys()).collect();
         let different: Vec<_> = all.iter().filter(|key| self.of(key) != other.of(key)).collect();
+        let first_difference = different.first().map(|key| {
+            let [ours, theirs] = [self, other].map(|told| decoded(told.of(key), formats));
+            difference(key, &ours, &theirs)
+        });
         let outputs = self.0.values().map(Vec::len).sum();
-        let mut equality = Equality { keys: all.len(), outputs, ..Equality::default() };
-        for key in different {
-            let told = |told: &Self, leave_out| decoded(told.of(key), formats, leave_out);
-            for leave_out in [false, true] {
-                let (ours, theirs) = (told(self, leave_out), told(other, leave_out));
-                if ours == theirs {
-                    continue;
-                }
-                let count =
-                    if leave_out { &mut equality.different_apart_from_suspects } else { &mut equality.different_keys };
-                *count += 1;
-                if *count == 1 {
-                    equality.first_difference = Some(difference(key, &ours, &theirs));
-                }
-            }
-        }
-        equality
+        Equality { keys: all.len(), outputs, different_keys: different.len(), first_difference }
     }
 
     fn of(&self, key: &[u8]) -> &[Output] {
@@ -112,20 +95,13 @@ impl Outputs {
     }
 }
 
-/// As it is compared, and shown: event time, partition, incident.
-fn decoded(told: &[Output], formats: &Formats, without_suspects: bool) -> Vec<String> {
-    let show = |output: &Output| {
-        let mut incident = match formats.decode_fact(FactKind::Incident, &output.value) {
-            Ok(Fact::Incident(incident)) => incident,
-            other => return Some(format!("{other:?}")),
-        };
-        if without_suspects {
-            (incident.version, incident.suspects) = (0, Vec::new());
-        }
-        let left_out = without_suspects && incident.change == IncidentChange::SuspectsChanged;
-        (!left_out).then(|| format!("{} in partition {}: {incident:?}", output.at_ms, output.partition))
+/// As it is shown: event time, partition, incident.
+fn decoded(told: &[Output], formats: &Formats) -> Vec<String> {
+    let show = |output: &Output| match formats.decode_fact(FactKind::Incident, &output.value) {
+        Ok(fact) => format!("{} in partition {}: {fact:?}", output.at_ms, output.partition),
+        Err(error) => error.to_string(),
     };
-    told.iter().filter_map(show).collect()
+    told.iter().map(show).collect()
 }
 
 fn difference(key: &[u8], ours: &[String], theirs: &[String]) -> String {

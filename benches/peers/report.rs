@@ -156,19 +156,10 @@ impl Report {
 
 impl fmt::Display for Equality {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { keys, outputs, different_keys, different_apart_from_suspects, first_difference } = self;
+        let Self { keys, outputs, different_keys, first_difference } = self;
         match first_difference {
             None => write!(f, "both told the same {outputs} incidents of {keys} services"),
-            Some(_) if *different_apart_from_suspects == 0 => {
-                let share = 100.0 * *different_keys as f64 / *keys as f64;
-                write!(
-                    f,
-                    "both told the same incidents of {keys} services, but suspects differ in {share:.1} % of them"
-                )
-            }
-            Some(first) => {
-                write!(f, "NOT EQUAL: {different_apart_from_suspects} of {keys} services differ; first {first}")
-            }
+            Some(first) => write!(f, "NOT EQUAL: {different_keys} of {keys} services differ; first {first}"),
         }
     }
 }

@@ -177,7 +177,8 @@ fn assert_every_effect_was_intended(outcomes: &[SlackOutcome], case: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn whatever_fails_and_wherever_it_is_killed_an_incident_has_one_root_that_shows_its_end() {
     let faults: Vec<_> = std::iter::once(None).chain(faults().into_iter().map(Some)).collect();
-    let kills = (1..=6).flat_map(|commit| [When::Before, When::After].map(|when| Some(Kill { commit, when })));
+    let killed = |commit| [When::Before, When::After].map(|when| Some(Kill { commit, when, in_doubt: false }));
+    let kills = (1..=6).flat_map(killed);
     let kills: Vec<_> = std::iter::once(None).chain(kills).collect();
     let mut cases: Vec<_> =
         faults.iter().flat_map(|fault| kills.iter().map(move |kill| (fault.clone(), *kill))).collect();
@@ -188,6 +189,17 @@ async fn whatever_fails_and_wherever_it_is_killed_an_incident_has_one_root_that_
             case.await.unwrap();
         }
         cases = rest;
+    }
+}
+
+/// Its calls go on meanwhile, and the answers find a sink that has started over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_sink_whose_partition_goes_and_comes_while_a_commit_is_in_doubt_tells_nothing_twice() {
+    let doubts =
+        (1..=6).flat_map(|commit| [When::Before, When::After].map(|when| Kill { commit, when, in_doubt: true }));
+    let cases: Vec<_> = doubts.map(|doubt| tokio::spawn(one_case(None, Some(doubt)))).collect();
+    for case in cases {
+        case.await.unwrap();
     }
 }
 

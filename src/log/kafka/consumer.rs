@@ -153,6 +153,7 @@ impl Member {
 
     pub fn poll(&mut self, wait: Duration, bytes_max: usize, batch: &mut Batch) -> Result<Polled, Error> {
         self.login.refresh(self.consumer.client())?;
+        self.bring_back()?;
         let until = Instant::now() + wait;
         loop {
             if let Some(rebalance) = self.serve()? {
@@ -191,6 +192,11 @@ impl Member {
             self.consumer.context().1.answered();
         }
         Ok(())
+    }
+
+    fn bring_back(&mut self) -> Result<(), Error> {
+        let strayed: Vec<_> = self.feeds().filter_map(Feed::strayed).collect();
+        if strayed.is_empty() { Ok(()) } else { self.seek(&strayed) }
     }
 
     fn is_drained(&self) -> bool {
@@ -293,7 +299,6 @@ impl Member {
 
     pub fn seek(&mut self, starts: &[(TopicPartition, Offset)]) -> Result<(), Error> {
         each(&self.consumer.seek_partitions(list(starts)?, CALL).map_err(unavailable)?)?;
-        self.failed = None;
         for (partition, next) in starts {
             self.feed(partition).into_iter().for_each(|feed| feed.go_on_from(*next));
         }

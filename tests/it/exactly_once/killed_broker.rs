@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
+use fairlead::clock::Clock;
 use fairlead::log::admin::{TopicPlan, ensure_topics};
 use fairlead::log::client::Connection;
 use fairlead::log::kafka::{Identity, KafkaLog, KafkaReader};
-use fairlead::log::{Log, Reader};
-use fairlead::record::{Batch, Offset, Partition, Topic, TopicPartition};
+use fairlead::log::{Error, Log, Reader};
+use fairlead::record::{Batch, NewRecord, Offset, Partition, Topic, TopicPartition};
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
@@ -41,41 +42,90 @@ fn leave_open(connection: &Connection, identity: &Identity, input: &TopicPartiti
     producer.send_offsets_to_transaction(&offsets, &member.group_metadata().unwrap(), CALL).unwrap();
 }
 
+/// A topic of one partition on a broker of its own, a member that writes to it, and what is on it at last.
+struct Left {
+    kafka: Kafka,
+    connection: Connection,
+    place: TopicPartition,
+    identity: Identity,
+}
+
+impl Left {
+    fn new() -> Left {
+        let kafka = Kafka::start_own(&[]);
+        let (connection, topic) = (Connection::new(kafka.bootstrap()), Topic::from("left"));
+        let plan = TopicPlan { name: "left".into(), partitions: 1, replication: Some(1), config: [].into() };
+        tokio::runtime::Runtime::new().unwrap().block_on(ensure_topics(&connection, &[plan])).unwrap();
+        let (group, transactional_id, writes) = ("group".into(), "group.a".into(), vec![topic.clone()]);
+        let identity = Identity { group, transactional_id, instance_id: None, writes };
+        Left { kafka, connection, place: TopicPartition::new(&topic, Partition(0)), identity }
+    }
+
+    fn join(&self) -> KafkaLog {
+        KafkaLog::join(&self.connection, &self.identity, std::slice::from_ref(&self.place.topic)).unwrap()
+    }
+
+    fn record(&self, value: &str) -> NewRecord {
+        NewRecord {
+            topic: self.place.topic.clone(),
+            partition: Some(self.place.partition),
+            timestamp: Clock::wall().now(),
+            key: Some(b"k".to_vec()),
+            value: Some(value.into()),
+            headers: Vec::new(),
+        }
+    }
+
+    fn values(&self) -> Vec<String> {
+        let mut reader = KafkaReader::new(&self.connection, "group").unwrap();
+        let end = reader.watermarks(&self.place).unwrap().high;
+        let (mut batch, mut next) = (Batch::default(), Offset(0));
+        until("all of it", || {
+            next = reader.read(&self.place, next, 1 << 20, Duration::from_millis(100), &mut batch).unwrap();
+            (next >= end).then_some(())
+        });
+        batch.iter().map(|record| String::from_utf8_lossy(record.value.unwrap_or_default()).into_owned()).collect()
+    }
+}
+
 #[test]
 fn what_a_killed_broker_left_open_is_ended_before_anything_is_written() {
-    let mut kafka = Kafka::start_own(&[]);
-    let (connection, topic) = (Connection::new(kafka.bootstrap()), Topic::from("left"));
-    let place = TopicPartition::new(&topic, Partition(0));
-    let plan = TopicPlan { name: "left".into(), partitions: 1, replication: Some(1), config: [].into() };
-    tokio::runtime::Runtime::new().unwrap().block_on(ensure_topics(&connection, &[plan])).unwrap();
-    let transactional_id = "group.a".to_owned();
-    let identity = Identity { group: "group".into(), transactional_id, instance_id: None, writes: vec![topic.clone()] };
-    leave_open(&connection, &identity, &place);
-    kafka.kill();
-    kafka.start();
+    let mut left = Left::new();
+    leave_open(&left.connection, &left.identity, &left.place);
+    left.kafka.kill();
+    left.kafka.start();
 
-    let mut log = KafkaLog::join(&connection, &identity, std::slice::from_ref(&topic)).unwrap();
-    assert_eq!(log.committed(std::slice::from_ref(&place)).unwrap(), [None], "offsets of the aborted transaction");
+    let mut log = left.join();
+    assert_eq!(log.committed(std::slice::from_ref(&left.place)).unwrap(), [None], "offsets of the aborted transaction");
     log.begin().unwrap();
-    let record = fairlead::record::NewRecord {
-        topic: topic.clone(),
-        partition: Some(Partition(0)),
-        timestamp: fairlead::clock::Clock::wall().now(),
-        key: Some(b"k".to_vec()),
-        value: Some(b"after".to_vec()),
-        headers: Vec::new(),
-    };
-    log.produce(&record).unwrap();
+    log.produce(&left.record("after")).unwrap();
     log.commit(&[]).unwrap();
-    let mut reader = KafkaReader::new(&connection, "group").unwrap();
-    let end = reader.watermarks(&place).unwrap().high;
-    let (mut batch, mut next) = (Batch::default(), Offset(0));
-    until("all of it", || {
-        next = reader.read(&place, next, 1 << 20, Duration::from_millis(100), &mut batch).unwrap();
-        (next >= end).then_some(())
+    assert_eq!(left.values(), ["after"], "a record of the aborted transaction is shown");
+}
+
+/// Apache Kafka would commit it: a transaction outlives its broker.
+#[test]
+fn a_transaction_in_which_a_connection_broke_is_not_committed() {
+    let mut left = Left::new();
+    let mut log = left.join();
+    log.begin().unwrap();
+    log.produce(&left.record("before")).unwrap();
+    until("the record is on the broker", || {
+        let reader = KafkaReader::new(&left.connection, "group").unwrap();
+        (reader.watermarks(&left.place).unwrap().high > Offset(0)).then_some(())
     });
-    let values: Vec<_> = batch.iter().map(|record| record.value.map(String::from_utf8_lossy)).collect();
-    assert_eq!(values, [Some("after".into())], "a record of the aborted transaction is shown");
+    left.kafka.stop();
+    left.kafka.start();
+    log.produce(&left.record("behind")).unwrap();
+    let refused = log.commit(&[]).unwrap_err();
+    assert!(matches!(&refused, Error::Abort(_)), "{refused:?}");
+    assert!(log.must_renew());
+    log.abort().unwrap();
+    log.renew_producer().unwrap();
+    log.begin().unwrap();
+    log.produce(&left.record("after")).unwrap();
+    log.commit(&[]).unwrap();
+    assert_eq!(left.values(), ["after"]);
 }
 
 #[test]

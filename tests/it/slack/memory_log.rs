@@ -1,6 +1,6 @@
 //! A log in memory: one partition a topic, one member, atomic transactions, and a commit at which the process dies.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,11 +15,12 @@ pub enum When {
     After,
 }
 
-/// The process dies once, at this commit.
+/// The process dies once, at this commit; or it lives on in doubt, and its partition is taken away and given back meanwhile.
 #[derive(Clone, Copy, Debug)]
 pub struct Kill {
     pub commit: u32,
     pub when: When,
+    pub in_doubt: bool,
 }
 
 /// What survives a death.
@@ -74,14 +75,19 @@ impl Disk {
 
 pub struct MemoryLog {
     disk: Arc<Disk>,
-    told: bool,
+    rebalances: VecDeque<Polled>,
     reading: Option<(Topic, usize)>,
     open: Vec<NewRecord>,
 }
 
+fn partition() -> Vec<TopicPartition> {
+    vec![TopicPartition::new(&"app.slack-actions".into(), Partition(0))]
+}
+
 impl MemoryLog {
     pub fn join(disk: &Arc<Disk>) -> Self {
-        Self { disk: disk.clone(), told: false, reading: None, open: Vec::new() }
+        let rebalances = VecDeque::from([Polled::Assigned(partition())]);
+        Self { disk: disk.clone(), rebalances, reading: None, open: Vec::new() }
     }
 
     fn read_from(&self, topic: &Topic, from: usize, batch: &mut Batch) -> usize {
@@ -104,9 +110,8 @@ impl MemoryLog {
 
 impl Log for MemoryLog {
     fn poll(&mut self, wait: Duration, _: usize, batch: &mut Batch) -> Result<Polled, Error> {
-        if !self.told {
-            self.told = true;
-            return Ok(Polled::Assigned(vec![TopicPartition::new(&"app.slack-actions".into(), Partition(0))]));
+        if let Some(rebalance) = self.rebalances.pop_front() {
+            return Ok(rebalance);
         }
         if let Some((topic, from)) = self.reading.clone() {
             let next = self.read_from(&topic, from, batch);
@@ -167,8 +172,8 @@ impl Log for MemoryLog {
     fn commit(&mut self, offsets: &[(TopicPartition, Committed)]) -> Result<(), Error> {
         let mut kept = self.disk.0.lock().unwrap();
         kept.commits += 1;
-        let dies = kept.kill.filter(|kill| kill.commit == kept.commits).map(|kill| kill.when);
-        if dies != Some(When::Before) {
+        let kill = kept.kill.filter(|kill| kill.commit == kept.commits);
+        if kill.is_none_or(|kill| kill.when == When::After) {
             for record in self.open.drain(..) {
                 let (key, value) = (record.key.unwrap_or_default(), record.value.unwrap_or_default());
                 kept.topics.entry(record.topic.to_string()).or_default().push((key, value));
@@ -177,8 +182,12 @@ impl Log for MemoryLog {
                 kept.committed.insert(of.topic.to_string(), committed.offset.0);
             }
         }
-        match dies {
-            Some(_) => Err(Error::Fatal("killed".to_owned())),
+        match kill {
+            Some(Kill { in_doubt: false, .. }) => Err(Error::Fatal("killed".to_owned())),
+            Some(_) => {
+                self.rebalances = [Polled::Lost(partition()), Polled::Assigned(partition())].into();
+                Err(Error::UnknownOutcome("no answer".to_owned()))
+            }
             None => Ok(()),
         }
     }
@@ -188,8 +197,12 @@ impl Log for MemoryLog {
         Ok(())
     }
 
+    /// The coordinator is away for as long as the group has something to tell.
     fn renew_producer(&mut self) -> Result<(), Error> {
-        self.abort()
+        match self.rebalances.is_empty() {
+            true => self.abort(),
+            false => Err(Error::Unavailable("no coordinator".to_owned())),
+        }
     }
 
     fn must_renew(&self) -> bool {
