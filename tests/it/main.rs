@@ -6,6 +6,8 @@ mod compat;
 #[cfg(feature = "runtime")]
 mod conformance;
 #[cfg(feature = "runtime")]
+mod consumers;
+#[cfg(feature = "runtime")]
 mod exactly_once;
 mod examples;
 #[cfg(feature = "runtime")]

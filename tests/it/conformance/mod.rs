@@ -12,7 +12,7 @@ mod hostile;
 mod java;
 mod records;
 mod samples;
-mod strangers;
+pub mod strangers;
 mod transactions;
 pub mod wire;
 
