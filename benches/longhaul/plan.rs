@@ -132,12 +132,12 @@ enum Card {
 }
 
 /// Longer than a session of four seconds, and some longer than the ten that a transaction may take.
-const PAUSE_SECS: (u64, u64) = (5, 12);
-const AWAY_SECS: (u64, u64) = (0, 9);
+const PAUSE_SECS: (u64, u64) = (5, 11);
+const AWAY_SECS: (u64, u64) = (0, 6);
 const CLOCK_SECS: (u64, u64) = (60, 600);
 /// What a round takes beyond the time for which it is held: rebalances, and the start of a broker.
-const ROUND_SECS: u64 = 6;
-const BROKER_SECS: u64 = 9;
+const ROUND_SECS: u64 = 4;
+const BROKER_SECS: u64 = 16;
 
 pub fn plan(seed: u64, duration_secs: u64) -> Vec<Round> {
     let mut dealer = Dealer { random: Random(seed), cards: Vec::new(), guest: false, ahead: None };
