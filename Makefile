@@ -48,7 +48,7 @@ peers:
 	cargo bench --bench peers -- $(if $(ONLY_EQUALITY),--only-equality) $(PEERS)
 
 longhaul:
-	@.ci/install build kafka longhaul
+	@.ci/install build kafka
 	cargo bench --bench longhaul -- $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) $(LONGHAUL)
 
 clean:

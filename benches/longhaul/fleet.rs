@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::process::Command;
 
 use crate::harness::apache::Kafka;
@@ -20,15 +21,15 @@ pub struct Fleet<'a> {
     processes: BTreeMap<Member, Process>,
     /// Of member B.
     disk: SmallDisk,
-    /// The library that bends the clock of a process.
-    faketime: String,
+    /// What makes a process believe in its clock file.
+    wrong_clock: String,
 }
 
 impl<'a> Fleet<'a> {
     /// Two processes, A and B.
     pub fn start(site: &'a Site, kafka: Kafka) -> Self {
         let disk = SmallDisk::mount(&site.home(Member::B.name()).join("state"), DISK_MEBIBYTES);
-        let mut fleet = Self { site, kafka, processes: BTreeMap::new(), disk, faketime: faketime() };
+        let mut fleet = Self { site, kafka, processes: BTreeMap::new(), disk, wrong_clock: wrong_clock(site) };
         [Member::A, Member::B, Member::C].iter().for_each(|member| fleet.set_clock(*member, 0));
         [Member::A, Member::B].iter().for_each(|member| fleet.start_process(*member));
         fleet
@@ -79,14 +80,7 @@ impl<'a> Fleet<'a> {
 
     fn start_process(&mut self, member: Member) {
         let clock = self.clock_file(member);
-        // What it is told lies in a file that is read anew each second. Of files, and of time that passes, it hears the truth.
-        let environment = [
-            ("LD_PRELOAD", self.faketime.as_str()),
-            ("FAKETIME_TIMESTAMP_FILE", &clock),
-            ("FAKETIME_CACHE_DURATION", "1"),
-            ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
-            ("NO_FAKE_STAT", "1"),
-        ];
+        let environment = [("LD_PRELOAD", self.wrong_clock.as_str()), ("WRONG_CLOCK", &clock)];
         let process = self.site.start_with(member.name(), member.name(), &environment);
         self.processes.insert(member, process);
     }
@@ -109,15 +103,17 @@ impl<'a> Fleet<'a> {
     }
 
     fn set_clock(&self, member: Member, seconds: i64) {
-        let (file, new) = (self.clock_file(member), self.clock_file(member) + ".new");
-        fs::write(&new, format!("{seconds:+}")).expect("a writable directory");
-        fs::rename(new, file).expect("beside it");
+        // Processes have it mapped, so it keeps its length.
+        let file = fs::File::options().write(true).create(true).truncate(false).open(self.clock_file(member));
+        file.and_then(|file| file.write_all_at(&seconds.to_ne_bytes(), 0)).expect("a writable directory");
     }
 }
 
-/// Where it lies, `faketime` knows.
-fn faketime() -> String {
-    let told = Command::new("faketime").args(["-m", "-f", "+0", "printenv", "LD_PRELOAD"]).output();
-    let told = told.expect("clocks are bent by faketime: apt-get install faketime");
-    String::from_utf8(told.stdout).expect("a path").trim().to_owned()
+/// Compiles it: whoever builds fairlead has a C compiler.
+fn wrong_clock(site: &Site) -> String {
+    let library = site.home("clock.so").display().to_string();
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/longhaul/clock.c");
+    let compiled = Command::new("cc").args(["-O2", "-Wall", "-shared", "-fPIC", "-o", &library, source]).status();
+    assert!(compiled.is_ok_and(|status| status.success()), "{source} cannot be compiled; the lines above say why");
+    library
 }

@@ -110,7 +110,7 @@ fn run(seed: u64, minutes: f64) -> Report {
 fn disturb(site: &Site, fleet: &mut Fleet<'_>, began: Instant, round: &Round, tallies: &mut BTreeMap<Kind, Tally>) {
     std::thread::sleep(Duration::from_secs(round.at_secs).saturating_sub(began.elapsed()));
     for disturbance in &round.disturbances {
-        say(began, &format!("{disturbance:?}, for {} s", round.held_secs));
+        say(began, &format!("{disturbance}; held for {} s", round.held_secs));
         fleet.begin(*disturbance);
     }
     std::thread::sleep(Duration::from_secs(round.held_secs));

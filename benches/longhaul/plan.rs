@@ -4,6 +4,8 @@
 //! sent must be committed: so whatever is begun together is over before the next, and nothing is held for longer than can be awaited.
 //! Kinds are drawn like cards: none comes again before all have come.
 
+use std::fmt;
+
 use serde::Serialize;
 
 use crate::harness::load::Random;
@@ -31,6 +33,19 @@ pub enum Disturbance {
     FullDisk,
     /// From now on a process's wall clock is so many seconds ahead, or behind if negative.
     Clock(Member, i64),
+}
+
+impl fmt::Display for Disturbance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(member) = self.member() {
+            write!(f, "{}: ", member.name())?;
+        }
+        f.write_str(self.kind().words())?;
+        if let Disturbance::Clock(_, seconds) = self {
+            write!(f, ", now {seconds:+} s")?;
+        }
+        Ok(())
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
