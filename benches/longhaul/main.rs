@@ -114,8 +114,8 @@ fn disturb(site: &Site, fleet: &mut Fleet<'_>, began: Instant, round: &Round, ta
         fleet.begin(*disturbance);
     }
     std::thread::sleep(Duration::from_secs(round.held_secs));
-    // In this order: who is killed while the broker is away comes back before it.
-    for disturbance in round.disturbances.iter().rev() {
+    // A broker comes first and comes back first: who is started without one ends, and says so.
+    for disturbance in &round.disturbances {
         fleet.end(*disturbance);
     }
     let ended = Instant::now();
