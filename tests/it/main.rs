@@ -17,6 +17,8 @@ mod ingest;
 mod ingest_formats;
 #[cfg(feature = "runtime")]
 mod kafka_log;
+#[cfg(feature = "runtime")]
+mod long_haul;
 mod night;
 #[cfg(feature = "runtime")]
 mod registry;

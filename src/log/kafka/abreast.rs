@@ -119,9 +119,14 @@ impl Feed {
         (self.next, self.at_end, self.heard, self.strayed) = (next, false, false, false);
     }
 
+    /// Where it goes on.
+    pub fn place(&self) -> (TopicPartition, Offset) {
+        (self.partition.clone(), self.next)
+    }
+
     /// librdkafka reads on elsewhere, or not at all: where it is to be told to.
     pub fn strayed(&self) -> Option<(TopicPartition, Offset)> {
-        self.strayed.then(|| (self.partition.clone(), self.next))
+        self.strayed.then(|| self.place())
     }
 
     fn look(&mut self) -> Result<(), Error> {

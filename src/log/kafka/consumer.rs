@@ -298,10 +298,25 @@ impl Member {
     }
 
     pub fn seek(&mut self, starts: &[(TopicPartition, Offset)]) -> Result<(), Error> {
-        each(&self.consumer.seek_partitions(list(starts)?, CALL).map_err(unavailable)?)?;
+        let sought = self.consumer.seek_partitions(list(starts)?, CALL).map_err(unavailable)?;
+        let is_idle = |error: KafkaError| error.rdkafka_error_code() == Some(RDKafkaErrorCode::State);
+        let idle = sought.elements().iter().any(|element| element.error().is_err_and(is_idle));
+        if !idle || self.groups.is_empty() {
+            each(&sought)?;
+        }
         for (partition, next) in starts {
             self.feed(partition).into_iter().for_each(|feed| feed.go_on_from(*next));
         }
+        if idle { self.assign_anew() } else { Ok(()) }
+    }
+
+    /// What librdkafka has ceased to fetch, as after a false alarm, cannot be sought in: it begins again with an assignment.
+    fn assign_anew(&mut self) -> Result<(), Error> {
+        let paused: Vec<_> = self.feeds().filter(|feed| feed.is_paused()).map(|feed| feed.partition.clone()).collect();
+        let places = |group: &Group| group.feeds.iter().map(Feed::place).collect();
+        let groups: Vec<Vec<_>> = self.groups.iter().map(places).collect();
+        self.assign(&groups)?;
+        self.set_paused(&paused, true);
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use super::client::Cluster;
 use super::strangers::run;
-use crate::exactly_once::site::Site;
+use crate::harness::site::Site;
 
 /// The shortest that the embedded broker takes.
 const SESSION_MS: u32 = 6_000;

@@ -1,5 +1,5 @@
 //! Records of an unknown schema and Avro that is cut off, between good ones, through the real application: each becomes a dead letter
-//! that says where it lies and why, byte for byte, and its neighbours are processed. Other rubbish is part of every [`super::load`].
+//! that says where it lies and why, byte for byte, and its neighbours are processed. Other rubbish is part of every [`crate::harness::load`].
 
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -9,8 +9,8 @@ use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedPr
 use serde_json::Value;
 
 use super::assert_model_saw;
-use super::load::{Sent, alert};
-use super::site::{PARTITIONS, PATIENCE, Site};
+use crate::harness::load::{Sent, alert};
+use crate::harness::site::{PARTITIONS, PATIENCE, Site};
 
 /// A zero, and the id of a schema.
 const ENVELOPE_BYTES: usize = 5;

@@ -5,9 +5,9 @@ use std::net::Ipv4Addr;
 use fairlead::embedded::broker::{Broker, BrokerConfig};
 
 use super::assert_model_saw;
-use super::load::Load;
-use super::site::Site;
 use crate::harness::disk::SmallDisk;
+use crate::harness::load::Load;
+use crate::harness::site::Site;
 
 /// The least that the embedded broker takes, as Kafka does by default.
 const SESSION_MS: u32 = 6_000;

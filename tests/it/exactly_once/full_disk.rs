@@ -2,9 +2,9 @@
 //! meanwhile does the same. What was committed but could not be stored comes from the changelogs.
 
 use super::assert_model_saw;
-use super::load::Load;
-use super::site::{PARTITIONS, Site};
 use crate::harness::disk::SmallDisk;
+use crate::harness::load::Load;
+use crate::harness::site::{PARTITIONS, Site};
 
 /// Of a memtable for the commits before, and of what is flushed afterwards.
 const DISK_MEBIBYTES: u32 = 64;

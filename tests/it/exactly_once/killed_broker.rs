@@ -14,9 +14,9 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use super::SLOW_COMMIT;
-use super::load::Load;
-use super::site::{SESSION_MS, Site};
 use crate::harness::apache::Kafka;
+use crate::harness::load::Load;
+use crate::harness::site::{SESSION_MS, Site};
 use crate::harness::until;
 
 const CALL: Duration = Duration::from_secs(30);

@@ -5,10 +5,8 @@ mod bad_records;
 mod embedded_full_disk;
 mod full_disk;
 mod killed_broker;
-mod load;
 mod outage;
 mod registry_outage;
-pub mod site;
 
 use std::process::Command;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -19,8 +17,9 @@ use rdkafka::message::{Header, Message};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::{Offset, TopicPartitionList};
 
-use load::{Load, Random, Sent};
-use site::{Process, Site};
+use crate::harness::load::{Load, Random, Sent};
+use crate::harness::process::Process;
+use crate::harness::site::{self, Site};
 
 const KILLS: u32 = 50;
 

@@ -14,9 +14,9 @@ use fairlead::log::kafka::KafkaReader;
 use fairlead::log::scan::scan;
 use fairlead::record::{Offset, Partition, TopicPartition};
 
-use super::load::Load;
-use super::site::{PARTITIONS, Site};
 use crate::harness::apache::Kafka;
+use crate::harness::load::Load;
+use crate::harness::site::{PARTITIONS, Site};
 use crate::ingest::outage::{Tally, keep_sending};
 
 const SENDERS: u32 = 2;

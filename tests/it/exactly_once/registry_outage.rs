@@ -9,9 +9,9 @@ use fairlead::topology::plan::Content;
 use serde_json::{Value, json};
 
 use super::assert_model_saw;
-use super::load::Load;
-use super::site::Site;
+use crate::harness::load::Load;
 use crate::harness::registry::Client;
+use crate::harness::site::Site;
 
 /// In the registry's place something answers so, until the process has logged both texts in one line.
 fn unwell(site: &Site, status: StatusCode, body: &'static str, told: &str) {

@@ -25,7 +25,7 @@ pub struct Kafka {
     /// The script that holds the broker; none while a test has it stopped.
     script: Option<Child>,
     /// Removed when the broker is dropped.
-    _scratch: Option<tempfile::TempDir>,
+    scratch: Option<tempfile::TempDir>,
 }
 
 /// A name that no other test of this or another run uses: for topics, groups and transactional ids on the shared broker.
@@ -74,8 +74,7 @@ impl Kafka {
     }
 
     fn start_on(data: PathBuf, scratch: Option<tempfile::TempDir>, flags: Vec<String>) -> Kafka {
-        let mut kafka =
-            Kafka { bootstrap: String::new(), secure_bootstrap: None, flags, data, script: None, _scratch: scratch };
+        let mut kafka = Kafka { bootstrap: String::new(), secure_bootstrap: None, flags, data, script: None, scratch };
         kafka.start();
         kafka
     }
@@ -99,6 +98,12 @@ impl Kafka {
     /// What signed the SASL_SSL listener's certificate.
     pub fn ca_pem(&self) -> PathBuf {
         self.data.join("tls/ca.pem")
+    }
+
+    /// Its files stay where they are, to be looked at, or go with it.
+    #[allow(dead_code)] // for benches/longhaul
+    pub fn keep_files(&mut self, keep: bool) {
+        self.scratch.as_mut().expect("a broker of one's own").disable_cleanup(keep);
     }
 
     /// Starts it (again): on the same port, with the data it had.

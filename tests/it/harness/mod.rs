@@ -4,7 +4,10 @@ pub mod acls;
 pub mod apache;
 pub mod disk;
 pub mod issuer;
+pub mod load;
+pub mod process;
 pub mod registry;
+pub mod site;
 
 use std::time::{Duration, Instant};
 
