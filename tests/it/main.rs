@@ -16,6 +16,7 @@ mod ingest_formats;
 #[cfg(feature = "runtime")]
 mod kafka_log;
 mod night;
+mod ospbench;
 #[cfg(feature = "runtime")]
 mod registry;
 #[cfg(feature = "runtime")]
