@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench peers clean
+.PHONY: help demo test check bench peers ospbench clean
 
 help:
 	@echo 'make demo           a recorded night: alerts and deploys in, Slack threads out; everything embedded'
@@ -13,6 +13,7 @@ help:
 	@echo 'make check          format, clippy, licences, repository rules, tests of the pure half: a minute once built'
 	@echo 'make bench          a backlog of two million records on a real Apache Kafka: throughput, latency, memory, restore'
 	@echo 'make peers          fairlead beside Kafka Streams on the same broker and records; ONLY_EQUALITY=1 proves that both say the same'
+	@echo 'make ospbench       the same with a workload that is not ours: join and tumbling window of the Open Stream Processing Benchmark'
 	@echo 'make clean          removes all that was built; the next build compiles RocksDB again'
 
 demo:
@@ -45,6 +46,10 @@ bench:
 peers:
 	@.ci/install build kafka peers
 	cargo bench --bench peers -- $(if $(ONLY_EQUALITY),--only-equality) $(PEERS)
+
+ospbench:
+	@.ci/install build kafka peers
+	cargo bench --bench peers -- --ospbench $(if $(ONLY_EQUALITY),--only-equality) $(OSPBENCH)
 
 clean:
 	cargo clean

@@ -21,11 +21,13 @@ pub const FLOWS: &str = "ndw.flow.v1";
 pub const SPEEDS: &str = "ndw.speed.v1";
 pub const PARTITIONS: i32 = 4;
 
-/// `settings` are a topology file without topics and operators; `aggregates` is the topic that is written.
+/// `settings` are a topology file without topics and operators; the topic that is written is called as the application
+/// and `aggregates`.
 pub fn topology(settings: &str, aggregates: &str) -> Topology {
     let file = SourceFile { name: "settings".to_owned(), text: settings.to_owned() };
     let compiled = compile(&[file], &[]);
     let mut topology = compiled.topology.unwrap_or_else(|| panic!("the settings are wrong: {:?}", compiled.problems));
+    let aggregates = &*format!("{}.{aggregates}", topology.names.application());
     let routes = [("lane", Route::Stage(1)), ("aggregate", Route::Topic(Topic::from(aggregates)))];
     let [lane, aggregate] = routes.map(|(port, route)| BTreeMap::from([(port, vec![route])]));
     let nodes = vec![node(Join, &topology.names, lane), node(Lanes, &topology.names, aggregate)];

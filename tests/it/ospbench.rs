@@ -37,7 +37,7 @@ fn told(driver: &TopologyDriver) -> BTreeMap<String, Vec<Aggregate>> {
 
 #[test]
 fn join_and_tumbling_window_say_what_the_definition_says_and_forget_the_rest() {
-    let topology = topology::topology("application: ospbench", AGGREGATES);
+    let topology = topology::topology("application: ospbench", "aggregates.v1");
     let readings = readings::readings(1, 8_000, 40, BEGIN_MS);
     let expected = reference::expected(&readings);
     // Whatever the size of a batch: with the larger one most partners meet within it.
