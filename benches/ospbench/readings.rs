@@ -1,10 +1,10 @@
 //! Observations of the shape of those that OSPBench plays back: measurement points of one to four lanes, each telling flow and speed
 //! once an interval. Seeded: the same in every run.
 //!
-//! As there, the minute of the recording is a second here. What is told is made up, for the recording is not ours to ship. Of the things
-//! that the definition speaks of, each comes up: partners that are missing, too far apart or both too late, and lanes whose flow and speed
-//! do not agree on the number of lanes. Records arrive up to [`DISORDER_MS`] late, so that whatever reads them by time within the
-//! rest of the grace period comes to the same result.
+//! As there, the minute of the recording is a second here. What is told is made up, for the recording is not here. Each case of the
+//! definition comes up: partners that are missing, both too late, just near enough or just too far apart, and lanes whose flow and
+//! speed do not agree on the number of lanes. Records arrive up to [`DISORDER_MS`] late, so that whatever reads them by time within
+//! the rest of the grace period comes to the same result.
 
 use fairlead::event::Fact;
 
@@ -66,7 +66,7 @@ fn of_lane(
     let late_ms = if fate < 5 { INTERVAL_MS + GRACE_MS + dice.below(500) } else { 0 };
     let flow_at_ms = timestamp_ms + late_ms + dice.below(900);
     let speed_at_ms = match fate {
-        5..10 => flow_at_ms + INTERVAL_MS + 1 + dice.below(500),
+        5..10 => flow_at_ms + INTERVAL_MS - 50 + dice.below(100),
         _ => timestamp_ms + late_ms + dice.below(900),
     };
     let num_lanes = i32::try_from(num_lanes).expect("four at most");
