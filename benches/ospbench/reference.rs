@@ -52,10 +52,12 @@ fn aggregate(lanes: &[(Reading, Reading)]) -> Option<Aggregate> {
     let (mut vehicles, mut kmh) = (0, 0.0);
     let (mut flow_accuracies, mut speed_accuracies) = (BTreeSet::new(), BTreeSet::new());
     for (flow, speed) in lanes {
-        let Told::Flow { vehicles: passed, accuracy } = flow.told else { continue };
-        (vehicles, _) = (vehicles + passed, flow_accuracies.insert(accuracy));
-        let Told::Speed { kmh: fast, accuracy } = speed.told else { continue };
-        (kmh, _) = (kmh + fast, speed_accuracies.insert(accuracy));
+        let Told::Flow { vehicles: passed, accuracy: of_flow } = flow.told else { continue };
+        let Told::Speed { kmh: fast, accuracy: of_speed } = speed.told else { continue };
+        vehicles += passed;
+        kmh += fast;
+        flow_accuracies.insert(of_flow);
+        speed_accuracies.insert(of_speed);
     }
     let only = |accuracies: &BTreeSet<i32>| match accuracies.len() {
         1 => accuracies.first().copied(),
