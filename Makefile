@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench peers longhaul clean
+.PHONY: help demo test check bench peers ospbench longhaul clean
 
 help:
 	@echo 'make demo           a recorded night: alerts and deploys in, Slack threads out; everything embedded'
@@ -14,6 +14,7 @@ help:
 	@echo 'make bench          a backlog of two million records on a real Apache Kafka: throughput, latency, memory, restore'
 	@echo 'make peers          fairlead beside Kafka Streams on the same broker and records; ONLY_EQUALITY=1 proves that both say the same'
 	@echo 'make longhaul       half an hour of load, kills, pauses, a broker that dies, a full disk and wrong clocks; then the proof that nothing is lost'
+	@echo 'make ospbench       the same with a workload that is not ours: join and tumbling window of the Open Stream Processing Benchmark'
 	@echo 'make clean          removes all that was built; the next build compiles RocksDB again'
 
 demo:
@@ -50,6 +51,10 @@ peers:
 longhaul:
 	@.ci/install build kafka
 	cargo bench --bench longhaul -- $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) $(LONGHAUL)
+
+ospbench:
+	@.ci/install build kafka peers
+	cargo bench --bench peers -- --ospbench $(if $(ONLY_EQUALITY),--only-equality) $(OSPBENCH)
 
 clean:
 	cargo clean

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
 
+use crate::load::{ALERTS, DEPLOYS};
 use crate::process::{Process, cpu_seconds, disk_bytes};
 use crate::progress::Progress;
 use crate::report::Drain;
@@ -93,7 +94,7 @@ impl Engine {
 pub fn drain(engine: &mut Engine, place: &Place, broker: &str, records: u64) -> Result<Drain> {
     let (pid, began) = (engine.process.pid(), Instant::now());
     let (cpu, broker_cpu) = (cpu_seconds(&pid)?, cpu_seconds(broker)?);
-    let progress = Progress::of(&place.bootstrap, "bench.engine")?;
+    let progress = Progress::of(&place.bootstrap, "bench.engine", [ALERTS, DEPLOYS])?;
     let end = progress.end()?;
     let mut left = end - progress.committed()?;
     let first = left;

@@ -16,17 +16,16 @@ use crate::mix;
 
 pub const ALERTS: &str = "bench.alerts.v1";
 pub const DEPLOYS: &str = "bench.deploys.v1";
-pub const INCIDENTS: &str = "bench.incidents.v1";
 pub const PARTITIONS: i32 = 4;
 const SPAN_MS: u64 = 3_000_000;
 
 /// The facts' ids in the registry, which are the ones under which the engine registered them if it ran before.
-pub fn schemas(registry: &str) -> Result<BTreeMap<FactKind, SchemaId>> {
+pub fn schemas(registry: &str, facts: &[(&str, FactKind)]) -> Result<BTreeMap<FactKind, SchemaId>> {
     let client = RegistryClient::new(registry, None, None, Duration::from_secs(5))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut schemas = BTreeMap::new();
-    for (topic, kind) in [(ALERTS, FactKind::Alert), (DEPLOYS, FactKind::Deploy), (INCIDENTS, FactKind::Incident)] {
-        schemas.insert(kind, runtime.block_on(client.register(&format!("{topic}-value"), kind.schema_json()))?);
+    for (topic, kind) in facts {
+        schemas.insert(*kind, runtime.block_on(client.register(&format!("{topic}-value"), kind.schema_json()))?);
     }
     Ok(schemas)
 }

@@ -24,10 +24,17 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Parser;
 use fairlead::embedded::registry::{Registry, RegistryConfig};
+use fairlead::event::FactKind;
 
 use broker::Broker;
 use engine::{Engine, Place};
+use load::{ALERTS, DEPLOYS};
 use report::Report;
+
+const INCIDENTS: &str = "bench.incidents.v1";
+/// What is on the topics.
+const FACTS: [(&str, FactKind); 3] =
+    [(ALERTS, FactKind::Alert), (DEPLOYS, FactKind::Deploy), (INCIDENTS, FactKind::Incident)];
 
 #[derive(Parser)]
 struct Args {
@@ -67,7 +74,7 @@ fn main() -> Result<()> {
     // The first start makes the topics and registers the schemas, as it does for everybody.
     Engine::start(&place)?.stop()?;
     eprintln!("loading {} records of {} keys", args.records, args.keys);
-    let formats = load::formats(&load::schemas(&registry.url())?)?;
+    let formats = load::formats(&load::schemas(&registry.url(), &FACTS)?)?;
     load::backlog(&broker.bootstrap, &formats, args.records, args.keys)?;
 
     let mut report = Report::new(args.records, args.keys);
@@ -77,7 +84,7 @@ fn main() -> Result<()> {
 
     eprintln!("latency at {} records/s for {} s", args.rate, args.latency_seconds);
     let seconds = Duration::from_secs(args.latency_seconds);
-    report.latency = Some(judge::latency(&broker.bootstrap, load::INCIDENTS, &formats, args.rate, seconds)?);
+    report.latency = Some(judge::latency(&broker.bootstrap, INCIDENTS, &formats, args.rate, seconds)?);
     report.state_bytes = engine.state_bytes()?;
 
     engine.kill()?;
@@ -104,7 +111,7 @@ fn restart(
     formats: &fairlead::codec::Formats,
     service: &str,
 ) -> Result<(Engine, Duration, Duration)> {
-    let mut judge = judge::Judge::new(bootstrap, load::INCIDENTS)?;
+    let mut judge = judge::Judge::new(bootstrap, INCIDENTS)?;
     load::one(bootstrap, formats, service)?;
     let mut engine = Engine::start_unready(place)?;
     let output = std::thread::scope(|scope| {

@@ -7,7 +7,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::load::{ALERTS, DEPLOYS, PARTITIONS};
+use crate::load::PARTITIONS;
 use fairlead::log::client::Connection;
 
 const CALL: Duration = Duration::from_secs(10);
@@ -15,24 +15,25 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 pub struct Progress {
     consumer: BaseConsumer,
+    inputs: [&'static str; 2],
 }
 
 impl Progress {
-    pub fn of(bootstrap: &str, group: &str) -> Result<Self> {
+    pub fn of(bootstrap: &str, group: &str, inputs: [&'static str; 2]) -> Result<Self> {
         let mut config = Connection::new(bootstrap).consumer(group);
         // Offsets of a transaction that is about to end are no reason to wait.
-        Ok(Self { consumer: config.set("isolation.level", "read_uncommitted").create()? })
+        Ok(Self { consumer: config.set("isolation.level", "read_uncommitted").create()?, inputs })
     }
 
     /// The ends of the input's partitions, added up.
     pub fn end(&self) -> Result<i64> {
-        inputs().map(|(topic, partition)| Ok(self.consumer.fetch_watermarks(topic, partition, CALL)?.1)).sum()
+        self.partitions().map(|(topic, partition)| Ok(self.consumer.fetch_watermarks(topic, partition, CALL)?.1)).sum()
     }
 
     /// The offsets that the group has committed, added up.
     pub fn committed(&self) -> Result<i64> {
         let mut asked = TopicPartitionList::new();
-        for (topic, partition) in inputs() {
+        for (topic, partition) in self.partitions() {
             asked.add_partition(topic, partition);
         }
         let committed = loop {
@@ -44,14 +45,14 @@ impl Progress {
         let offset = |offset: Offset| if let Offset::Offset(offset) = offset { offset } else { 0 };
         Ok(committed.elements().iter().map(|element| offset(element.offset())).sum())
     }
+
+    fn partitions(&self) -> impl Iterator<Item = (&'static str, i32)> {
+        self.inputs.into_iter().flat_map(|topic| (0..PARTITIONS).map(move |partition| (topic, partition)))
+    }
 }
 
 /// A broker that has just made the topic of offsets says so for a moment.
 fn is_passing(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode::{CoordinatorLoadInProgress, CoordinatorNotAvailable, NotCoordinator};
     matches!(code, CoordinatorLoadInProgress | CoordinatorNotAvailable | NotCoordinator)
-}
-
-fn inputs() -> impl Iterator<Item = (&'static str, i32)> {
-    [ALERTS, DEPLOYS].into_iter().flat_map(|topic| (0..PARTITIONS).map(move |partition| (topic, partition)))
 }

@@ -3,12 +3,11 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use fairlead::event::FactKind;
 use serde::Serialize;
 
-use crate::load::{ALERTS, DEPLOYS};
 use crate::process::{Process, disk_bytes};
 use crate::site::{Peer, Site};
+use crate::workload::Workload;
 
 /// For a heap that is needed for buffers only: states lie in RocksDB, outside of it.
 const JAVA: &[&str] =
@@ -36,6 +35,7 @@ impl Engine {
 
 pub struct Application {
     pub engine: Engine,
+    workload: &'static Workload,
     name: String,
     dir: PathBuf,
 }
@@ -43,20 +43,22 @@ pub struct Application {
 impl Application {
     /// Makes its directory and the topic that it writes.
     pub fn new(site: &Site, engine: Engine, name: &str) -> Result<Self> {
-        let application = Self { engine, name: name.to_owned(), dir: site.scratch.path().join(name) };
-        site.make_topic(&application.incidents())?;
+        let (workload, dir) = (site.workload, site.scratch.path().join(name));
+        let application = Self { engine, workload, name: name.to_owned(), dir };
+        site.make_topic(&application.output())?;
         let topology = application.dir.join("topology");
         std::fs::create_dir_all(&topology)?;
-        let text = include_str!("../backlog/topology/app.yaml")
+        let text = workload
+            .topology
             .replace("application: bench", &format!("application: {name}"))
-            .replace("bench.incidents.v1", &application.incidents())
+            .replace("bench.incidents.v1", &application.output())
             .replace("127.0.0.1:18080", "127.0.0.1:0");
         std::fs::write(topology.join("app.yaml"), text)?;
         Ok(application)
     }
 
-    pub fn incidents(&self) -> String {
-        format!("{}.incidents.v1", self.name)
+    pub fn output(&self) -> String {
+        format!("{}.{}", self.name, self.workload.output_name)
     }
 
     pub fn group(&self) -> String {
@@ -68,9 +70,7 @@ impl Application {
 
     pub fn start(&self, site: &Site) -> Result<Process> {
         let program = match self.engine {
-            Engine::Fairlead => {
-                [env!("CARGO_BIN_EXE_fairlead"), "run", "--topology", "topology"].map(str::to_owned).to_vec()
-            }
+            Engine::Fairlead => (self.workload.fairlead)()?,
             Engine::Streams | Engine::StreamsTransactional => self.streams(site),
         };
         let registry = site.registry.url();
@@ -83,23 +83,22 @@ impl Application {
     }
 
     fn streams(&self, site: &Site) -> Vec<String> {
-        let schema = |kind: FactKind| site.schemas[&kind].0;
+        let Workload { name, inputs, output, .. } = self.workload;
+        let topics = inputs.iter().map(|(topic, kind)| ((*topic).to_owned(), *kind)).chain([(self.output(), *output)]);
+        let facts = topics.flat_map(|(topic, kind)| {
+            [format!("peer.topic.{kind}={topic}"), format!("peer.schema.{kind}={}", site.schemas[&kind].0)]
+        });
         let arguments = [
             format!("bootstrap.servers={}", site.bootstrap()),
             format!("application.id={}", self.name),
             format!("state.dir={}", self.dir.join("state").display()),
             format!("enable.transactional.statestores={}", self.engine == Engine::StreamsTransactional),
-            format!("peer.alerts={ALERTS}"),
-            format!("peer.deploys={DEPLOYS}"),
-            format!("peer.incidents={}", self.incidents()),
-            format!("peer.schema.alert={}", schema(FactKind::Alert)),
-            format!("peer.schema.deploy={}", schema(FactKind::Deploy)),
-            format!("peer.schema.incident={}", schema(FactKind::Incident)),
+            format!("peer.workload={name}"),
         ];
         let Peer { class_path, java, properties } = &site.peer;
         let given = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
         let main = given(&["-cp", class_path, "fairlead.streams.Main"]);
-        [given(JAVA), java.clone(), main, arguments.to_vec(), properties.clone()].concat()
+        [given(JAVA), java.clone(), main, arguments.to_vec(), facts.collect(), properties.clone()].concat()
     }
 
     pub fn state_bytes(&self) -> Result<u64> {

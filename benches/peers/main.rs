@@ -21,6 +21,8 @@ mod load;
 mod measure;
 #[path = "../backlog/mix.rs"]
 mod mix;
+#[path = "../ospbench/mod.rs"]
+mod ospbench;
 mod outputs;
 #[path = "../backlog/process.rs"]
 mod process;
@@ -30,6 +32,7 @@ mod report;
 mod site;
 mod story;
 mod turns;
+mod workload;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -50,10 +53,16 @@ pub struct Args {
     /// Prove that both engines say the same, and measure nothing
     #[arg(long)]
     only_equality: bool,
+    /// OSPBench's join and tumbling window, drained, instead of the on-call topology
+    #[arg(long)]
+    ospbench: bool,
+    /// Its measurement points
+    #[arg(long, default_value_t = 500)]
+    points: u32,
     /// Records of the story that proves it, about
     #[arg(long, default_value_t = 100_000)]
     story_records: u64,
-    /// Records of the backlog that is drained, alerts and deploys together
+    /// Records of the backlog that is drained, both topics together
     #[arg(long, default_value_t = 300_000)]
     records: u64,
     /// Services of that backlog
@@ -93,7 +102,14 @@ pub struct Args {
     bench: bool,
 }
 
+/// As in the program itself: OSPBench's operators run in this one.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> Result<()> {
+    if std::env::args().nth(1).as_deref() == Some(ospbench::ENGINE) {
+        return ospbench::run_engine();
+    }
     let args = Args::parse();
     let peer = Peer { class_path: build_streams()?, java: args.java.clone(), properties: args.streams.clone() };
     let bench = Bench { peer, began: Instant::now(), args };
@@ -108,6 +124,17 @@ fn main() -> Result<()> {
 }
 
 fn run(bench: &Bench, report: &mut Report) -> Result<()> {
+    let Args { ospbench: only_ospbench, only_equality, .. } = bench.args;
+    if only_equality {
+        ospbench::equality(bench)?;
+    }
+    match (only_ospbench, only_equality) {
+        (true, true) => return Ok(()),
+        (true, false) => {
+            return PINNINGS.into_iter().try_for_each(|cores| ospbench::drains(bench, cores, &mut report.drains));
+        }
+        (false, _) => {}
+    }
     let equality = bench.story()?;
     ensure!(equality.different_keys == 0, "{equality}; {}", equality.first_difference.as_deref().unwrap_or_default());
     report.equality = Some(equality);

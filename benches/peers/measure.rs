@@ -71,8 +71,8 @@ impl Stretch {
 
 /// Starts a new application on the backlog that waits for it, and follows it to the end. The process is left running.
 pub fn drain(site: &Site, application: &Application) -> Result<(Process, Drain)> {
-    let judge = Judge::new(site.bootstrap(), &application.incidents())?;
-    let progress = Progress::of(site.bootstrap(), &application.group())?;
+    let judge = Judge::new(site.bootstrap(), &application.output())?;
+    let progress = Progress::of(site.bootstrap(), &application.group(), site.workload.topics())?;
     let end = progress.end()?;
     let broker = site.broker.pid()?;
     let mut process = application.start(site)?;
@@ -119,7 +119,7 @@ pub struct Paced {
 pub fn paced(site: &Site, application: &Application, process: &Process, rate: u64, length: Duration) -> Result<Paced> {
     let (began, broker) = (Instant::now(), site.broker.pid()?);
     let (cpu, broker_cpu) = (cpu_seconds(&process.pid())?, cpu_seconds(&broker)?);
-    let latency = judge::latency(site.bootstrap(), &application.incidents(), &site.formats, rate, length)?;
+    let latency = judge::latency(site.bootstrap(), &application.output(), &site.formats, rate, length)?;
     let seconds = began.elapsed().as_secs_f64();
     Ok(Paced {
         latency,
@@ -130,7 +130,7 @@ pub fn paced(site: &Site, application: &Application, process: &Process, rate: u6
 
 /// From the start of a process until an alert that was sent before has become an incident.
 pub fn back(site: &Site, application: &Application, service: &str) -> Result<(Process, f64)> {
-    let mut judge = Judge::new(site.bootstrap(), &application.incidents())?;
+    let mut judge = Judge::new(site.bootstrap(), &application.output())?;
     load::one(site.bootstrap(), &site.formats, service)?;
     let process = application.start(site)?;
     judge.until_incident_of(service, PATIENCE)?;

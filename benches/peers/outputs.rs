@@ -68,6 +68,11 @@ impl Outputs {
         Ok(Self(by_key))
     }
 
+    /// Keys and values.
+    pub fn values(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.0.iter().flat_map(|(key, told)| told.iter().map(|output| (&**key, &*output.value)))
+    }
+
     /// How often each kind of change was told.
     pub fn changes(&self, formats: &Formats) -> BTreeMap<String, usize> {
         let mut changes = BTreeMap::new();

@@ -18,7 +18,8 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use crate::broker::Broker;
-use crate::load::{self, ALERTS, DEPLOYS, PARTITIONS};
+use crate::load::{self, PARTITIONS};
+use crate::workload::Workload;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Cores {
@@ -43,11 +44,12 @@ pub struct Site {
     pub schemas: BTreeMap<FactKind, SchemaId>,
     pub formats: Formats,
     pub peer: Peer,
+    pub workload: &'static Workload,
     runtime: Runtime,
 }
 
 impl Site {
-    pub fn start(scratch: &Path, cores: Cores, peer: &Peer) -> Result<Self> {
+    pub fn start(scratch: &Path, cores: Cores, peer: &Peer, workload: &'static Workload) -> Result<Self> {
         let scratch = tempfile::Builder::new().prefix("fairlead-peers-").tempdir_in(scratch)?;
         let broker = Broker::start(&scratch.path().join("kafka"), cores.broker)?;
         let registry = Registry::start(RegistryConfig {
@@ -55,12 +57,13 @@ impl Site {
             listen: "127.0.0.1:0".parse()?,
             allow_non_loopback: false,
         })?;
-        let schemas = load::schemas(&registry.url())?;
+        let output = (workload.output_name, workload.output);
+        let facts = [&workload.inputs[..], &[output]].concat();
+        let schemas = load::schemas(&registry.url(), &facts)?;
         let formats = load::formats(&schemas)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let site = Self { broker, registry, scratch, cores, schemas, formats, peer: peer.clone(), runtime };
-        site.make_topic(ALERTS)?;
-        site.make_topic(DEPLOYS)?;
+        let site = Self { broker, registry, scratch, cores, schemas, formats, peer: peer.clone(), workload, runtime };
+        workload.topics().iter().try_for_each(|topic| site.make_topic(topic))?;
         Ok(site)
     }
 

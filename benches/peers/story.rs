@@ -31,7 +31,10 @@ pub fn rounds() -> u64 {
 /// Tells it to both engines; `groups` are theirs.
 pub fn tell(site: &Site, keys: u64, groups: &[String], engines: &mut [&mut Process]) -> Result<()> {
     let producer = load::producer(site.bootstrap())?;
-    let followed = groups.iter().map(|group| Progress::of(site.bootstrap(), group)).collect::<Result<Vec<_>>>()?;
+    let followed = groups
+        .iter()
+        .map(|group| Progress::of(site.bootstrap(), group, [ALERTS, DEPLOYS]))
+        .collect::<Result<Vec<_>>>()?;
     let mut minute_ms = load::now_ms() + MINUTE_MS;
     for round in 0..rounds() {
         for key in 0..keys {

@@ -10,6 +10,7 @@ use crate::outputs::{Equality, Outputs};
 use crate::process::Process;
 use crate::report::{AtScale, Run};
 use crate::site::{Cores, Peer, Site};
+use crate::workload::{ONCALL, Workload};
 use crate::{Args, PINNINGS, load, mix, story};
 
 /// Kinds of changes of an incident.
@@ -22,24 +23,24 @@ pub struct Bench {
 }
 
 impl Bench {
-    fn site(&self, cores: Cores) -> Result<Site> {
-        Site::start(&self.args.scratch, cores, &self.peer)
+    pub fn site(&self, cores: Cores, workload: &'static Workload) -> Result<Site> {
+        Site::start(&self.args.scratch, cores, &self.peer, workload)
     }
 
-    fn say(&self, what: &str) {
+    pub fn say(&self, what: &str) {
         eprintln!("[{:>5.0} s] {what}", self.began.elapsed().as_secs_f64());
     }
 
     /// Both engines read the same story at the same time.
     pub fn story(&self) -> Result<Equality> {
-        let site = self.site(PINNINGS[0])?;
+        let site = self.site(PINNINGS[0], &ONCALL)?;
         let ours = Application::new(&site, Engine::Fairlead, "fairlead-story")?;
         let theirs = Application::new(&site, Engine::Streams, "streams-story")?;
         let (mut our_process, mut their_process) = (ours.start(&site)?, theirs.start(&site)?);
         let keys = self.args.story_records / story::rounds();
         self.say(&format!("telling both a story of {} rounds of {keys} services", story::rounds()));
         story::tell(&site, keys, &[ours.group(), theirs.group()], &mut [&mut our_process, &mut their_process])?;
-        let read = |application: &Application| Outputs::read(site.bootstrap(), &application.incidents(), i64::MAX);
+        let read = |application: &Application| Outputs::read(site.bootstrap(), &application.output(), i64::MAX);
         let (our_outputs, their_outputs) = (read(&ours)?, read(&theirs)?);
         let equality = our_outputs.compare(&their_outputs, &site.formats);
         let changes = our_outputs.changes(&site.formats);
@@ -52,9 +53,23 @@ impl Bench {
 
     /// Turns of both engines on one backlog, each with an application of its own.
     pub fn drains(&self, cores: Cores, runs: &mut Vec<Run>) -> Result<()> {
-        let site = self.site(cores)?;
+        let site = self.site(cores, &ONCALL)?;
         self.say(&format!("loading {} records of {} services", self.args.records, self.args.keys));
         let until_ms = load::backlog(site.bootstrap(), &site.formats, self.args.records, self.args.keys)?;
+        let mut before: Option<(usize, Outputs)> = None;
+        self.turns(|number, engine| {
+            let (drain, outputs) = self.drained(&site, engine, number, mix::signed(until_ms))?;
+            let same_turn = before.as_ref().filter(|(of, _)| *of == number);
+            let equality = same_turn.map(|(_, other)| other.compare(&outputs, &site.formats));
+            equality.iter().for_each(|equality| self.say(&equality.to_string()));
+            before = Some((number, outputs));
+            runs.push(Run { engine, cores, number, drain, equality });
+            Ok(())
+        })
+    }
+
+    /// Both engines by turns, each time the other one first.
+    pub fn turns(&self, mut take: impl FnMut(usize, Engine) -> Result<()>) -> Result<()> {
         let began = Instant::now();
         for number in 1..=self.args.runs {
             // Half of the time for each pinning.
@@ -66,19 +81,12 @@ impl Bench {
             if number % 2 == 0 {
                 engines.reverse();
             }
-            let mut before: Option<Outputs> = None;
-            for engine in engines {
-                let (drain, outputs) = self.drained(&site, engine, number, mix::signed(until_ms))?;
-                let equality = before.as_ref().map(|before| before.compare(&outputs, &site.formats));
-                equality.iter().for_each(|equality| self.say(&equality.to_string()));
-                before = Some(outputs);
-                runs.push(Run { engine, cores, number, drain, equality });
-            }
+            engines.into_iter().try_for_each(|engine| take(number, engine))?;
         }
         Ok(())
     }
 
-    fn drained(&self, site: &Site, engine: Engine, number: usize, until_ms: i64) -> Result<(Drain, Outputs)> {
+    pub fn drained(&self, site: &Site, engine: Engine, number: usize, until_ms: i64) -> Result<(Drain, Outputs)> {
         let application = Application::new(site, engine, &format!("{}-{number}", engine.name()))?;
         let (process, drain) = measure::drain(site, &application)?;
         let name = engine.name();
@@ -87,7 +95,7 @@ impl Bench {
             drain.whole.rate(),
             site.cores.engine
         ));
-        let outputs = Outputs::read(site.bootstrap(), &application.incidents(), until_ms)?;
+        let outputs = Outputs::read(site.bootstrap(), &application.output(), until_ms)?;
         process.stop()?;
         application.remove(site)?;
         Ok((drain, outputs))
@@ -96,7 +104,7 @@ impl Bench {
     /// One engine on a broker of its own, with many keys.
     pub fn at_scale(&self, engine: Engine) -> Result<AtScale> {
         let Args { scale_keys: keys, ways_back, latency_seconds, .. } = self.args;
-        let site = self.site(PINNINGS[0])?;
+        let site = self.site(PINNINGS[0], &ONCALL)?;
         self.say(&format!("loading {keys} services for {}", engine.name()));
         load::backlog(site.bootstrap(), &site.formats, keys, keys)?;
         let application = Application::new(&site, engine, engine.name())?;

@@ -5,14 +5,18 @@
 //! proves that the twins' defaults are the schemas'.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::disallowed_macros)]
 
+use std::fmt;
 use std::io::Read;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_avro_fast::Schema;
 use serde_avro_fast::de::DeserializerState;
 use serde_avro_fast::de::read::SliceRead;
 use serde_avro_fast::ser::SerializerConfig;
 use thiserror::Error;
+
+use crate::event::Text;
 
 #[derive(Debug, Error)]
 pub enum Error {
@@ -44,4 +48,26 @@ pub fn encode<T: Serialize>(schema: &Schema, value: &T, out: &mut Vec<u8>) -> Re
         out.truncate(start);
         Error::Encode(error.to_string())
     })
+}
+
+/// The first field of a record, a string; the others are walked over.
+pub struct Leading<'a>(pub Text<'a>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Leading<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Leading<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a record that begins with a string")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Self::Value, A::Error> {
+                let first = fields.next_entry::<IgnoredAny, Text<'de>>()?;
+                let (_, leading) = first.ok_or_else(|| A::Error::custom("a record without fields"))?;
+                while fields.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Leading(leading))
+            }
+        }
+        deserializer.deserialize_map(Fields)
+    }
 }

@@ -19,7 +19,7 @@ use thiserror::Error;
 
 pub use envelope::SchemaId;
 
-use crate::event::{Fact, FactKind};
+use crate::event::{Fact, FactKind, OwnFact, OwnKind};
 
 #[derive(Debug, Error)]
 pub enum Error {
@@ -117,6 +117,7 @@ impl Formats {
             FactKind::Incident => Fact::Incident(self.decode(bytes, expected)?),
             FactKind::SlackAction => Fact::SlackAction(self.decode(bytes, expected)?),
             FactKind::SlackOutcome => Fact::SlackOutcome(self.decode(bytes, expected)?),
+            FactKind::Own(kind) => Fact::Own(self.open_own(kind, bytes)?),
         })
     }
 
@@ -129,7 +130,28 @@ impl Formats {
             Fact::Incident(incident) => format.encode(incident, out),
             Fact::SlackAction(action) => format.encode(action, out),
             Fact::SlackOutcome(outcome) => format.encode(outcome, out),
+            Fact::Own(own) => {
+                envelope::begin(format.id, out);
+                out.extend_from_slice(&own.body);
+                Ok(())
+            }
         }
+    }
+
+    /// The body is walked once, so that what comes to an operator fits its schema.
+    fn open_own<'a>(&self, kind: &'static OwnKind, bytes: &'a [u8]) -> Result<OwnFact<'a>, Error> {
+        let format = self.fact(FactKind::Own(kind))?;
+        let (id, body) = envelope::open(bytes)?;
+        if id != format.id {
+            let found = self.readers.get(&id).ok_or(Error::UnknownSchema(id))?.name.to_string();
+            return Err(Error::OtherRecord {
+                id,
+                found,
+                expected: format!("{} of schema id {}", format.name, format.id.0),
+            });
+        }
+        let avro::Leading(key) = avro::decode(&format.schema, body)?;
+        Ok(OwnFact { kind, key, body: body.into() })
     }
 
     fn fact(&self, kind: FactKind) -> Result<&Format, Error> {
@@ -198,6 +220,33 @@ mod tests {
         assert!(matches!(refused(&overlong, FactKind::Alert), Error::Avro(avro::Error::Trailing(1))));
         bytes[4] = 99;
         assert!(matches!(refused(&bytes, FactKind::Alert), Error::UnknownSchema(SchemaId(99))));
+    }
+
+    #[test]
+    fn an_own_fact_is_its_body_and_what_does_not_fit_its_schema_is_refused() {
+        const SCHEMA: &str = r#"{"type":"record","name":"Passage","fields":[
+            {"name":"gate","type":"string"},{"name":"cars","type":"int"},{"name":"note","type":["null","string"]}]}"#;
+        static PASSAGE: OwnKind = OwnKind { name: "passage", keyed_by: "gate", schema_json: SCHEMA };
+        let kind = FactKind::Own(&PASSAGE);
+        let mut formats = Formats::shipped();
+        let refused = |formats: &Formats, bytes: &[u8]| formats.decode_fact(kind, bytes).unwrap_err();
+        assert!(matches!(refused(&formats, b""), Error::NotRegistered(_)));
+        formats.write_fact_with(kind, Format::new(SchemaId(40), SCHEMA).unwrap());
+        let body = b"\x04g1\x06\x02\x04hm";
+        let fact = Fact::Own(OwnFact { kind: &PASSAGE, key: "g1".into(), body: Cow::Borrowed(body) });
+        let mut bytes = Vec::new();
+        formats.encode_fact(&fact, &mut bytes).unwrap();
+        assert_eq!(bytes, [&[0, 0, 0, 0, 40][..], body].concat());
+        assert_eq!(formats.decode_fact(kind, &bytes).unwrap(), fact);
+        let cut = &bytes[..bytes.len() - 1];
+        assert!(matches!(refused(&formats, cut), Error::Avro(avro::Error::Decode(_))));
+        let overlong = [&bytes[..], b"x"].concat();
+        assert!(matches!(refused(&formats, &overlong), Error::Avro(avro::Error::Trailing(1))));
+        formats.learn(SchemaId(41), SCHEMA).unwrap();
+        bytes[4] = 41;
+        assert!(matches!(refused(&formats, &bytes), Error::OtherRecord { .. }));
+        bytes[4] = 42;
+        assert!(matches!(refused(&formats, &bytes), Error::UnknownSchema(SchemaId(42))));
     }
 
     #[test]

@@ -8,6 +8,7 @@
 pub mod alert;
 pub mod deploy;
 pub mod incident;
+pub mod own;
 pub mod slack;
 pub mod text;
 pub mod words;
@@ -17,12 +18,13 @@ use std::fmt;
 pub use alert::{Alert, AlertStatus, Level, Mention};
 pub use deploy::{Deploy, DeployKind, DeployOutcome};
 pub use incident::{Incident, IncidentAlert, IncidentChange, IncidentState, Suspect};
+pub use own::{OwnFact, OwnKind};
 pub use slack::{SlackAction, SlackActionKind, SlackOutcome, SlackStatus};
 pub use text::{Labels, Text};
 
 use serde::{Deserialize, Serialize};
 
-/// Any fact. Closed: a new fact is a new variant here, a schema, and a file.
+/// Any fact. A new one that ships is a new variant here, a schema, and a file; [`own`] is for those of somebody else.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "facts are met one at a time; a box would cost an allocation a record")]
 pub enum Fact<'a> {
@@ -31,6 +33,7 @@ pub enum Fact<'a> {
     Incident(Incident),
     SlackAction(SlackAction),
     SlackOutcome(SlackOutcome),
+    Own(OwnFact<'a>),
 }
 
 impl Fact<'_> {
@@ -41,6 +44,7 @@ impl Fact<'_> {
             Fact::Incident(_) => FactKind::Incident,
             Fact::SlackAction(_) => FactKind::SlackAction,
             Fact::SlackOutcome(_) => FactKind::SlackOutcome,
+            Fact::Own(own) => FactKind::Own(own.kind),
         }
     }
 
@@ -52,6 +56,7 @@ impl Fact<'_> {
             Fact::Incident(incident) => &incident.service,
             Fact::SlackAction(action) => &action.incident_id,
             Fact::SlackOutcome(outcome) => &outcome.incident_id,
+            Fact::Own(own) => &own.key,
         }
     }
 
@@ -62,6 +67,7 @@ impl Fact<'_> {
             Fact::Incident(incident) => Fact::Incident(incident),
             Fact::SlackAction(action) => Fact::SlackAction(action),
             Fact::SlackOutcome(outcome) => Fact::SlackOutcome(outcome),
+            Fact::Own(own) => Fact::Own(own.into_owned()),
         }
     }
 }
@@ -90,9 +96,12 @@ pub enum FactKind {
     Incident,
     SlackAction,
     SlackOutcome,
+    #[serde(skip)]
+    Own(&'static OwnKind),
 }
 
 impl FactKind {
+    /// Those that ship.
     pub const ALL: [FactKind; 5] =
         [FactKind::Alert, FactKind::Deploy, FactKind::Incident, FactKind::SlackAction, FactKind::SlackOutcome];
 
@@ -103,6 +112,7 @@ impl FactKind {
             FactKind::Incident => "incident",
             FactKind::SlackAction => "slack_action",
             FactKind::SlackOutcome => "slack_outcome",
+            FactKind::Own(own) => own.name,
         }
     }
 
@@ -111,10 +121,11 @@ impl FactKind {
         match self {
             FactKind::Alert | FactKind::Deploy | FactKind::Incident => "service",
             FactKind::SlackAction | FactKind::SlackOutcome => "incident",
+            FactKind::Own(own) => own.keyed_by,
         }
     }
 
-    /// The schema as it ships, in Avro's JSON.
+    /// The schema as it ships or was brought along, in Avro's JSON.
     pub fn schema_json(self) -> &'static str {
         match self {
             FactKind::Alert => include_str!("../../schemas/alert.avsc"),
@@ -122,6 +133,7 @@ impl FactKind {
             FactKind::Incident => include_str!("../../schemas/incident.avsc"),
             FactKind::SlackAction => include_str!("../../schemas/slack_action.avsc"),
             FactKind::SlackOutcome => include_str!("../../schemas/slack_outcome.avsc"),
+            FactKind::Own(own) => own.schema_json,
         }
     }
 }

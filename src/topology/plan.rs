@@ -4,7 +4,7 @@
 //! sub-topology have the same number of partitions and carry facts with the same key; nodes stand in an order in which
 //! every edge leads forward. Not here: how YAML is read, how the graph is drawn.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::catalog::Build;
@@ -101,15 +101,26 @@ impl Topology {
         self.sub_topologies.values().flat_map(|plan| &plan.nodes).find(|node| node.name == operator)
     }
 
+    fn own_facts(&self) -> impl Iterator<Item = FactKind> {
+        self.topics.values().filter_map(|planned| match planned.content {
+            Content::Fact(kind @ FactKind::Own(_)) => Some(kind),
+            _ => None,
+        })
+    }
+
     /// The shipped schemas under ids counted from 1: for tests and tools without a registry.
     pub fn shipped_formats(&self) -> Result<(Formats, StateFormats), codec::Error> {
         let mut formats = Formats::shipped();
         let mut states = StateFormats::default();
-        let first = 1 + u32::try_from(FactKind::ALL.len()).expect("a handful of facts");
+        let mut ids = (1 + u32::try_from(FactKind::ALL.len()).expect("a handful of facts")..).map(SchemaId);
         let nodes = self.sub_topologies.values().flat_map(|plan| &plan.nodes);
-        for (id, node) in (first..).zip(nodes) {
-            let format = formats.learn(SchemaId(id), node.state_schema)?;
+        for (id, node) in ids.by_ref().zip(nodes) {
+            let format = formats.learn(id, node.state_schema)?;
             states.0.insert(node.name.clone(), format.clone());
+        }
+        let own: BTreeSet<FactKind> = self.own_facts().collect();
+        for (id, kind) in ids.zip(own) {
+            formats.write_fact_with(kind, Format::new(id, kind.schema_json())?);
         }
         Ok((formats, states))
     }

@@ -62,6 +62,7 @@ fn value_of(site: &Site, topic: &Topic, value: Option<&[u8]>) -> Value {
                 Fact::Incident(incident) => serde_json::to_value(incident),
                 Fact::SlackAction(action) => serde_json::to_value(action),
                 Fact::SlackOutcome(outcome) => serde_json::to_value(outcome),
+                Fact::Own(_) => return None,
             };
             read.ok()
         }),

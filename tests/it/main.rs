@@ -20,6 +20,7 @@ mod kafka_log;
 #[cfg(feature = "runtime")]
 mod long_haul;
 mod night;
+mod ospbench;
 #[cfg(feature = "runtime")]
 mod registry;
 #[cfg(feature = "runtime")]

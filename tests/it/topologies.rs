@@ -136,6 +136,7 @@ fn fact(kind: FactKind, json: &str) -> Fact<'static> {
         FactKind::Incident => Fact::Incident(serde_json::from_str(json).unwrap()),
         FactKind::SlackAction => Fact::SlackAction(serde_json::from_str(json).unwrap()),
         FactKind::SlackOutcome => Fact::SlackOutcome(serde_json::from_str(json).unwrap()),
+        FactKind::Own(_) => panic!("no example is of an own fact"),
     }
 }
 
@@ -146,6 +147,7 @@ fn json(fact: &Fact<'_>) -> Value {
         Fact::Incident(fact) => serde_json::to_value(fact),
         Fact::SlackAction(fact) => serde_json::to_value(fact),
         Fact::SlackOutcome(fact) => serde_json::to_value(fact),
+        Fact::Own(_) => panic!("no example is of an own fact"),
     }
     .unwrap()
 }

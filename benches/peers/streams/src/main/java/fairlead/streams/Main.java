@@ -15,10 +15,14 @@ import java.io.InputStream;
 import java.util.Properties;
 
 /**
- * The topology of benches/backlog/topology/app.yaml on Kafka Streams. Arguments are properties, {@code name=value}: those of
- * {@code streams.properties} may be overridden; what begins with {@code peer.} says which topics and schemas.
+ * The topology of benches/backlog/topology/app.yaml, or that of benches/ospbench, on Kafka Streams. Arguments are properties, {@code name=value}: those of
+ * {@code streams.properties} may be overridden; what begins with {@code peer.} says which of both, on which topics, with
+ * which schemas.
  */
 public final class Main {
+    private static final ByteArrayDeserializer IN = new ByteArrayDeserializer();
+    private static final ByteArraySerializer OUT = new ByteArraySerializer();
+
     private Main() {}
 
     public static void main(String[] arguments) throws IOException {
@@ -45,27 +49,54 @@ public final class Main {
     }
 
     private static Topology topology(Properties properties) {
+        String workload = properties.getProperty("peer.workload");
+        return switch (workload) {
+            case "oncall" -> oncall(properties);
+            case "ospbench" -> ospbench(properties);
+            default -> throw new IllegalArgumentException("peer.workload is oncall or ospbench, not " + workload);
+        };
+    }
+
+    private static Topology oncall(Properties properties) {
         Oncall.Schemas schemas = new Oncall.Schemas(
-                number(properties, "peer.schema.alert"), number(properties, "peer.schema.deploy"),
-                number(properties, "peer.schema.incident"));
-        ByteArrayDeserializer in = new ByteArrayDeserializer();
-        ByteArraySerializer out = new ByteArraySerializer();
+                schema(properties, "alert"), schema(properties, "deploy"), schema(properties, "incident"));
         return new Topology()
-                .addSource("alerts", in, in, properties.getProperty("peer.alerts"))
-                .addSource("deploys", in, in, properties.getProperty("peer.deploys"))
+                .addSource("alerts", IN, IN, topic(properties, "alert"))
+                .addSource("deploys", IN, IN, topic(properties, "deploy"))
                 .addProcessor("oncall", () -> new Oncall(schemas), "alerts", "deploys")
                 .addStateStore(store(Oncall.LEVEL, State.serde(Levels.Memory::read)), "oncall")
                 .addStateStore(store(Oncall.INCIDENT, State.serde(Incidents.Memory::read)), "oncall")
                 .addStateStore(store(Oncall.SUSPECTS, State.serde(Suspects.Memory::read)), "oncall")
                 .addStateStore(store(Oncall.TIMERS, Serdes.ByteArray()), "oncall")
-                .addSink("incidents", properties.getProperty("peer.incidents"), out, out, "oncall");
+                .addSink("incidents", topic(properties, "incident"), OUT, OUT, "oncall");
+    }
+
+    private static Topology ospbench(Properties properties) {
+        Traffic.Schemas schemas = new Traffic.Schemas(
+                schema(properties, "flow"), schema(properties, "speed"), schema(properties, "aggregate"));
+        return new Topology()
+                .addSource("flows", IN, IN, topic(properties, "flow"))
+                .addSource("speeds", IN, IN, topic(properties, "speed"))
+                .addProcessor("traffic", () -> new Traffic(schemas), "flows", "speeds")
+                .addStateStore(cached(Traffic.WAITING, Traffic.observations()), "traffic")
+                .addStateStore(cached(Traffic.LANES, Traffic.lists()), "traffic")
+                .addSink("aggregates", topic(properties, "aggregate"), OUT, OUT, "traffic");
+    }
+
+    /** What comes and goes between two commits is then written nowhere. */
+    private static <V> StoreBuilder<?> cached(String name, Serde<V> values) {
+        return Stores.keyValueStoreBuilder(Stores.persistentKeyValueStore(name), Serdes.String(), values).withCachingEnabled();
     }
 
     private static <V> StoreBuilder<?> store(String name, Serde<V> values) {
         return Stores.keyValueStoreBuilder(Stores.persistentKeyValueStore(name), Serdes.ByteArray(), values);
     }
 
-    private static int number(Properties properties, String name) {
-        return Integer.parseInt(properties.getProperty(name));
+    private static String topic(Properties properties, String fact) {
+        return properties.getProperty("peer.topic." + fact);
+    }
+
+    private static int schema(Properties properties, String fact) {
+        return Integer.parseInt(properties.getProperty("peer.schema." + fact));
     }
 }
