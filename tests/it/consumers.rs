@@ -3,8 +3,8 @@
 //! both brokers (`conformance::java`).
 
 use crate::conformance::strangers::run;
-use crate::exactly_once::site::Site;
 use crate::harness::apache::{Kafka, tool};
+use crate::harness::site::Site;
 
 #[test]
 fn incidents_are_read_by_python_kcat_and_kafkas_own_consumer_and_their_schema_grows_meanwhile() {
