@@ -8,6 +8,7 @@ use fairlead::event::Fact;
 use fairlead::log::client::Connection;
 use hdrhistogram::Histogram;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::Message;
 use rdkafka::producer::Producer;
 use rdkafka::{Offset, TopicPartitionList};
@@ -38,8 +39,7 @@ impl Judge {
         let consumer: BaseConsumer = config.set("fetch.wait.max.ms", "10").create()?;
         let mut ends = TopicPartitionList::new();
         for partition in 0..PARTITIONS {
-            let (_, end) = consumer.fetch_watermarks(topic, partition, Duration::from_secs(10))?;
-            ends.add_partition_offset(topic, partition, Offset::Offset(end))?;
+            ends.add_partition_offset(topic, partition, Offset::Offset(end_of(&consumer, topic, partition)?))?;
         }
         consumer.assign(&ends)?;
         Ok(Self { consumer })
@@ -62,6 +62,26 @@ impl Judge {
             }
         }
         bail!("no incident of {service} within {patience:?}")
+    }
+}
+
+/// Of a topic that may have just been made, and then has no leader for a moment.
+fn end_of(consumer: &BaseConsumer, topic: &str, partition: i32) -> Result<i64> {
+    use RDKafkaErrorCode::{LeaderNotAvailable, UnknownPartition, UnknownTopicOrPartition};
+    let until = Instant::now() + Duration::from_secs(30);
+    loop {
+        match consumer.fetch_watermarks(topic, partition, Duration::from_secs(10)) {
+            Err(error)
+                if Instant::now() < until
+                    && matches!(
+                        error.rdkafka_error_code(),
+                        Some(LeaderNotAvailable | UnknownPartition | UnknownTopicOrPartition)
+                    ) =>
+            {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            answer => return Ok(answer?.1),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! How far the input goes, and how much of it an engine has committed.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -12,6 +12,8 @@ use fairlead::log::client::Connection;
 
 const CALL: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(50);
+/// A broker on a busy machine may let a call time out; one that is dead lets all.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Progress {
     consumer: BaseConsumer,
@@ -36,9 +38,12 @@ impl Progress {
         for (topic, partition) in self.partitions() {
             asked.add_partition(topic, partition);
         }
+        let until = Instant::now() + PATIENCE;
         let committed = loop {
             match self.consumer.committed_offsets(asked.clone(), CALL) {
-                Err(error) if error.rdkafka_error_code().is_some_and(is_passing) => std::thread::sleep(PAUSE),
+                Err(error) if error.rdkafka_error_code().is_some_and(is_passing) && Instant::now() < until => {
+                    std::thread::sleep(PAUSE);
+                }
                 answer => break answer?,
             }
         };
@@ -53,6 +58,6 @@ impl Progress {
 
 /// A broker that has just made the topic of offsets says so for a moment.
 fn is_passing(code: RDKafkaErrorCode) -> bool {
-    use RDKafkaErrorCode::{CoordinatorLoadInProgress, CoordinatorNotAvailable, NotCoordinator};
-    matches!(code, CoordinatorLoadInProgress | CoordinatorNotAvailable | NotCoordinator)
+    use RDKafkaErrorCode::{CoordinatorLoadInProgress, CoordinatorNotAvailable, NotCoordinator, OperationTimedOut};
+    matches!(code, CoordinatorLoadInProgress | CoordinatorNotAvailable | NotCoordinator | OperationTimedOut)
 }
