@@ -2,7 +2,8 @@
 //!
 //! Rounds follow each other. A round begins one or two disturbances, holds them for some seconds, ends them, and then all that had been
 //! sent must be committed: so whatever is begun together is over before the next, and nothing is held for longer than can be awaited.
-//! Kinds are drawn like cards: none comes again before all have come.
+//! Kinds are drawn like cards: none comes again before all have come. The broker is taken away as soon as it may be again: a member that
+//! its group takes for its own twin after an outage joins anew once a minute only (`src/log/kafka/mod.rs`).
 
 use std::fmt;
 
@@ -153,14 +154,21 @@ const CLOCK_SECS: (u64, u64) = (60, 600);
 /// What a round takes beyond the time for which it is held: rebalances, and the start of a broker.
 const ROUND_SECS: u64 = 4;
 const BROKER_SECS: u64 = 16;
+const BROKER_APART_SECS: u64 = 60;
 
 pub fn plan(seed: u64, duration_secs: u64) -> Vec<Round> {
-    let mut dealer = Dealer { random: Random(seed), cards: Vec::new(), guest: false, ahead: None };
+    let mut dealer = Dealer { random: Random(seed), cards: Vec::new(), guest: false, ahead: None, broker_from_secs: 0 };
     let (mut rounds, mut at_secs) = (Vec::new(), 3);
     loop {
-        let (disturbances, held_secs) = dealer.deal();
-        let of_broker = disturbances.iter().any(|one| matches!(one, Disturbance::StopBroker | Disturbance::KillBroker));
-        let until = at_secs + held_secs + if of_broker { ROUND_SECS + BROKER_SECS } else { ROUND_SECS };
+        let Some((disturbances, held_secs)) = dealer.deal(at_secs) else {
+            at_secs = dealer.broker_from_secs;
+            continue;
+        };
+        let mut until = at_secs + held_secs + ROUND_SECS;
+        if disturbances.iter().any(|one| matches!(one, Disturbance::StopBroker | Disturbance::KillBroker)) {
+            until += BROKER_SECS;
+            dealer.broker_from_secs = until + BROKER_APART_SECS;
+        }
         if until > duration_secs {
             return rounds;
         }
@@ -176,15 +184,22 @@ struct Dealer {
     guest: bool,
     /// Whose clock went forward last.
     ahead: Option<Member>,
+    broker_from_secs: u64,
 }
 
 impl Dealer {
-    /// What is done together, and for how long.
-    fn deal(&mut self) -> (Vec<Disturbance>, u64) {
+    /// What is done together, and for how long; nothing if only the broker is left and may not go yet.
+    fn deal(&mut self, at_secs: u64) -> Option<(Vec<Disturbance>, u64)> {
         if self.cards.is_empty() {
             self.cards = CARDS.to_vec();
         }
-        let drawn = self.random.below(self.cards.len() as u64) as usize;
+        let of_broker = |at: &usize| matches!(self.cards[*at], Card::StopBroker | Card::KillBroker);
+        let (brokers, others): (Vec<_>, Vec<_>) = (0..self.cards.len()).partition(of_broker);
+        let drawn = if at_secs >= self.broker_from_secs && !brokers.is_empty() { brokers } else { others };
+        if drawn.is_empty() {
+            return None;
+        }
+        let drawn = drawn[self.random.below(drawn.len() as u64) as usize];
         let card = self.cards.swap_remove(drawn);
         let first = self.disturbance(card);
         let mut all = vec![first];
@@ -194,7 +209,7 @@ impl Dealer {
             all.extend(Some(self.disturbance(companion)).filter(|other| other.member() != first.member()));
         }
         let held_secs = all.iter().map(|one| self.held_secs(*one)).max().unwrap_or_default();
-        (all, held_secs)
+        Some((all, held_secs))
     }
 
     fn disturbance(&mut self, card: Card) -> Disturbance {

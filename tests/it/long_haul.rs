@@ -42,7 +42,7 @@ fn rounds_follow_each_other_within_the_duration_and_fill_it() {
             let rounds = plan(seed, secs);
             assert!(rounds.windows(2).all(|two| two[0].at_secs + two[0].held_secs < two[1].at_secs), "{rounds:?}");
             let end = rounds.last().map_or(0, |last| last.at_secs + last.held_secs);
-            assert!(end < secs && end + 60 > secs, "{secs} s: {rounds:?}");
+            assert!(end < secs && end + 120 > secs, "{secs} s: {rounds:?}");
         }
     }
 }
@@ -56,6 +56,16 @@ fn nothing_is_held_for_longer_than_can_be_awaited() {
             assert_eq!(who.iter().collect::<BTreeSet<_>>().len(), who.len(), "{round:?}");
             assert!(round.held_secs <= 12 && matches!(round.disturbances.len(), 1 | 2), "{round:?}");
         }
+    });
+}
+
+/// From the return of one until the next goes.
+#[test]
+fn a_broker_is_there_for_a_minute() {
+    let is_outage = |one: &Disturbance| matches!(one, Disturbance::StopBroker | Disturbance::KillBroker);
+    each_plan(|rounds| {
+        let outages: Vec<_> = rounds.iter().filter(|round| round.disturbances.iter().any(is_outage)).collect();
+        assert!(outages.windows(2).all(|two| two[1].at_secs > two[0].at_secs + two[0].held_secs + 60), "{rounds:?}");
     });
 }
 
