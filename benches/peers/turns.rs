@@ -61,7 +61,10 @@ impl Bench {
             let (drain, outputs) = self.drained(&site, engine, number, mix::signed(until_ms))?;
             let same_turn = before.as_ref().filter(|(of, _)| *of == number);
             let equality = same_turn.map(|(_, other)| other.compare(&outputs, &site.formats));
-            equality.iter().for_each(|equality| self.say(&equality.to_string()));
+            if let Some(equality) = &equality {
+                ensure!(equality.different_keys == 0, "{equality}");
+                self.say(&equality.to_string());
+            }
             before = Some((number, outputs));
             runs.push(Run { engine, cores, number, drain, equality });
             Ok(())
