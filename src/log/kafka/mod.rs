@@ -140,7 +140,12 @@ impl Log for KafkaLog {
     }
 
     fn committed(&mut self, partitions: &[TopicPartition]) -> Result<Vec<Option<Committed>>, Error> {
-        self.member.committed(partitions)
+        let committed = self.member.committed(partitions);
+        if let Err(Error::Unavailable(_)) = committed {
+            // They may be pending for ever: of a commit that was told, but whose markers went with the broker.
+            self.transactions.doubt();
+        }
+        committed
     }
 
     fn watermarks(&mut self, partition: &TopicPartition) -> Result<Watermarks, Error> {

@@ -135,6 +135,11 @@ impl Transactions {
         self.login.refresh(self.producer.client())
     }
 
+    /// What the last transaction left may be open after all: to be renewed, and cleared.
+    pub fn doubt(&mut self) {
+        (self.suspect, self.unsure) = (true, true);
+    }
+
     pub fn is_suspect(&self) -> bool {
         self.suspect
     }
