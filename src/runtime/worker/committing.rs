@@ -39,7 +39,10 @@ impl Worker {
             Ok(()) => {
                 self.commit_took = self.parts.clock.elapsed().saturating_sub(began);
                 self.parts.metrics.commit_seconds.observe(self.commit_took.as_secs_f64());
-                self.roll_forward(&processed)
+                self.roll_forward(&processed)?;
+                // Not after a silent tick: only a commit proves that nobody else has written to the changelogs meanwhile.
+                self.measure();
+                Ok(())
             }
             Err(error) => self.roll_back(error),
         }
@@ -96,7 +99,6 @@ impl Worker {
             self.or_start_over(paused)?;
             return Ok(failed?);
         }
-        self.measure();
         Ok(())
     }
 
