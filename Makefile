@@ -14,7 +14,7 @@ help:
 	@echo 'make bench          a backlog of two million records on a real Apache Kafka: throughput, latency, memory, restore'
 	@echo 'make peers          fairlead beside Kafka Streams on the same broker and records; ONLY_EQUALITY=1 proves that both say the same'
 	@echo 'make longhaul       half an hour of load, kills, pauses, a broker that dies, a full disk and wrong clocks; then the proof that nothing is lost'
-	@echo 'make ospbench       the same with a workload that is not ours: join and tumbling window of the Open Stream Processing Benchmark'
+	@echo 'make ospbench       the same with a workload that is not ours: join, tumbling and sliding window of the Open Stream Processing Benchmark'
 	@echo 'make clean          removes all that was built; the next build compiles RocksDB again'
 
 demo:

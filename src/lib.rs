@@ -1,5 +1,6 @@
 //! fairlead: an event-sourced stream processor for on-call, topic migration and build caches on Kafka.
 
+pub mod actions;
 #[cfg(feature = "runtime")]
 pub mod app;
 #[cfg(feature = "runtime")]
@@ -7,11 +8,13 @@ pub mod cli;
 #[cfg(feature = "runtime")]
 pub mod clock;
 pub mod codec;
+pub mod current;
 #[cfg(feature = "runtime")]
 pub mod dead_letters;
 #[cfg(feature = "runtime")]
 pub mod embedded;
 pub mod event;
+pub mod expression;
 pub mod ingest;
 #[cfg(feature = "runtime")]
 pub mod lineage;
@@ -20,8 +23,14 @@ pub mod log;
 pub mod operator;
 pub mod record;
 #[cfg(feature = "runtime")]
+pub mod replay;
+pub mod rotation;
+pub mod route;
+#[cfg(feature = "runtime")]
 pub mod runtime;
+pub mod services;
 pub mod sink;
 pub mod topology;
+pub mod trend;
 #[cfg(feature = "runtime")]
 pub mod verify;

@@ -65,6 +65,10 @@ impl Engine {
         bail!("the engine is not ready after {PATIENCE:?}; see engine.log")
     }
 
+    pub fn pid(&self) -> String {
+        self.process.pid()
+    }
+
     pub fn age(&self) -> Duration {
         self.process.age()
     }
@@ -92,7 +96,7 @@ impl Engine {
 /// Until the group has committed the end of both topics. Time and CPU count from the first record that is read: what was polled
 /// before the engine was ready belongs to it, for a backlog is read at once.
 pub fn drain(engine: &mut Engine, place: &Place, broker: &str, records: u64) -> Result<Drain> {
-    let (pid, began) = (engine.process.pid(), Instant::now());
+    let (pid, began) = (engine.pid(), Instant::now());
     let (cpu, broker_cpu) = (cpu_seconds(&pid)?, cpu_seconds(broker)?);
     let progress = Progress::of(&place.bootstrap, "bench.engine", [ALERTS, DEPLOYS])?;
     let end = progress.end()?;

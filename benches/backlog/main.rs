@@ -15,6 +15,7 @@ mod judge;
 mod load;
 mod mix;
 mod process;
+mod profile;
 mod progress;
 mod report;
 
@@ -29,6 +30,7 @@ use fairlead::event::FactKind;
 use broker::Broker;
 use engine::{Engine, Place};
 use load::{ALERTS, DEPLOYS};
+use profile::Recording;
 use report::Report;
 
 const INCIDENTS: &str = "bench.incidents.v1";
@@ -52,6 +54,9 @@ struct Args {
     /// Where broker and state live; a memory file system keeps the disk out of it
     #[arg(long, default_value = "/dev/shm")]
     scratch: PathBuf,
+    /// Only the drain, and where its CPU goes, by `perf`
+    #[arg(long)]
+    profile: bool,
     /// The report as JSON, besides the table
     #[arg(long)]
     json: Option<PathBuf>,
@@ -79,8 +84,13 @@ fn main() -> Result<()> {
 
     let mut report = Report::new(args.records, args.keys);
     let mut engine = Engine::start(&place)?;
+    let recording = args.profile.then(|| Recording::start(&engine.pid(), scratch.path())).transpose()?;
     report.drain = Some(engine::drain(&mut engine, &place, &broker.pid()?, args.records)?);
     eprintln!("{}", report.drained());
+    if let Some(recording) = recording {
+        println!("{}", recording.finish()?);
+        return engine.stop();
+    }
 
     eprintln!("latency at {} records/s for {} s", args.rate, args.latency_seconds);
     let seconds = Duration::from_secs(args.latency_seconds);

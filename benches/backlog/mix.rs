@@ -54,6 +54,9 @@ pub fn alert<'a>(service: &'a str, round: u64, at_ms: u64) -> Alert<'a> {
         level: None,
         mention: Mention::Nobody,
         level_reason: None,
+        episode: None,
+        muted_until_ms: None,
+        muted_by: None,
     }
 }
 

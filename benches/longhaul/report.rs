@@ -46,6 +46,8 @@ pub struct Memory {
 /// What `engine.memory_bytes_max` grants the stores here (`tests/it/harness/site.rs`): so much may fill up after the start, and no more.
 /// In half an hour at a hundred records a second, who keeps 140 bytes of each is found out.
 const RISE_KIB_MAX: f64 = 16.0 * 1_024.0;
+/// In less time the caches are not full, and the line says nothing of what comes after: it is printed, not judged.
+const JUDGED_MINUTES_MIN: f64 = 10.0;
 
 impl Memory {
     /// Over the last two thirds of the time: a process is not warm before.
@@ -60,8 +62,12 @@ impl Memory {
         }
     }
 
+    fn is_judged(&self) -> bool {
+        self.measured_minutes >= JUDGED_MINUTES_MIN
+    }
+
     fn is_flat(&self) -> bool {
-        self.slope_kib_per_minute <= self.slope_kib_per_minute_max
+        !self.is_judged() || self.slope_kib_per_minute <= self.slope_kib_per_minute_max
     }
 }
 
@@ -116,8 +122,12 @@ impl fmt::Display for Report {
         writeln!(f, "{:24}{:>8}", "other differences", self.other_differences)?;
         writeln!(
             f,
-            "{:24}{slope_kib_per_minute:>8.0} KiB/min over {measured_minutes:.1} min, at most {slope_kib_per_minute_max:.0}",
-            "memory of a"
+            "{:24}{slope_kib_per_minute:>8.0} KiB/min over {measured_minutes:.1} min, {}",
+            "memory of a",
+            match self.memory.is_judged() {
+                true => format!("at most {slope_kib_per_minute_max:.0}"),
+                false => "too short to be judged".to_owned(),
+            }
         )?;
         write!(f, "{:24}{:>8.0} MiB", "its peak", peak_kib / 1_024.0)
     }

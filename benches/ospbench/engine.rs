@@ -13,11 +13,11 @@ use super::topology::topology;
 
 pub const ENGINE: &str = "ospbench-engine";
 
-/// With as many arenas of malloc's as the program itself has.
+/// With the settings of malloc that the program itself has.
 pub fn command() -> Result<Vec<String>> {
     let program =
         std::env::current_exe()?.into_os_string().into_string().ok().context("the program's path is no text")?;
-    Ok(["env", "MALLOC_ARENA_MAX=1", &program, ENGINE].map(str::to_owned).to_vec())
+    Ok(["env", "MALLOC_ARENA_MAX=1", "MALLOC_MMAP_THRESHOLD_=131072", &program, ENGINE].map(str::to_owned).to_vec())
 }
 
 /// Runs what the topology file of the working directory sets, until it is told to stop.

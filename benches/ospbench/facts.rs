@@ -1,6 +1,7 @@
-//! What OSPBench reads and tells, as facts of our own: observations of flow and of speed, both joined for a lane, and all lanes of a
-//! measurement point. All are keyed by the measurement point. The fields are OSPBench's, but for two: the time of publication is the
-//! record's, and the time of ingestion, which is the wall clock's, is left out so that outputs can be compared.
+//! What OSPBench reads and tells, as facts of our own: observations of flow and of speed, both joined for a lane, all lanes of a
+//! measurement point, and how these changed. All are keyed by the measurement point. The fields are OSPBench's, but for two: the time of
+//! publication of an observation is the record's, and the time of ingestion, which is the wall clock's, is left out so that outputs can be
+//! compared.
 
 use std::sync::LazyLock;
 
@@ -15,6 +16,10 @@ use serde_avro_fast::Schema;
 pub const INTERVAL_MS: i64 = 1_000;
 /// OSPBench's `grace.period.ms` at a constant rate.
 pub const GRACE_MS: i64 = 5_000;
+/// OSPBench's `short.term.batches.lookback` and `long.term.batches.lookback`, one interval and two: how far before an aggregate those lie
+/// that it is compared with.
+pub const SHORT_TERM_MS: i64 = INTERVAL_MS;
+pub const LONG_TERM_MS: i64 = 2 * INTERVAL_MS;
 
 /// When an interval is closed: what is published from then on is too late for it, what is incomplete then is forgotten.
 pub fn closes_at_ms(timestamp_ms: i64) -> i64 {
@@ -33,6 +38,7 @@ pub const FLOW: &OwnKind = &kind("flow", include_str!("schemas/flow.avsc"));
 pub const SPEED: &OwnKind = &kind("speed", include_str!("schemas/speed.avsc"));
 pub const LANE_READING: &OwnKind = &kind("lane_reading", include_str!("schemas/lane_reading.avsc"));
 pub const AGGREGATE: &OwnKind = &kind("aggregate", include_str!("schemas/aggregate.avsc"));
+pub const CHANGE: &OwnKind = &kind("change", include_str!("schemas/change.avsc"));
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Flow {
@@ -91,15 +97,32 @@ pub struct Aggregate {
     pub published_at_ms: i64,
 }
 
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    pub measurement_id: String,
+    pub published_at_ms: i64,
+    pub aggregate: Aggregate,
+    /// `None`: there is no aggregate of then.
+    pub short_term: Option<Relative>,
+    pub long_term: Option<Relative>,
+}
+
+/// What came on top, in parts of what was. `None`: there was nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Relative {
+    pub flow: Option<f64>,
+    pub speed: Option<f64>,
+}
+
 /// A typed twin of an own fact's schema.
 pub trait Twin: Serialize + DeserializeOwned {
     const KIND: &'static OwnKind;
+    const SCHEMA: &'static LazyLock<Schema>;
     fn key(&self) -> &str;
-    fn schema() -> &'static Schema;
 
     fn to_fact(&self) -> Fact<'static> {
         let mut body = Vec::new();
-        avro::encode(Self::schema(), self, &mut body).expect("a twin fits its schema");
+        avro::encode(Self::SCHEMA, self, &mut body).expect("a twin fits its schema");
         Fact::Own(OwnFact { kind: Self::KIND, key: self.key().to_owned().into(), body: body.into() })
     }
 
@@ -107,7 +130,7 @@ pub trait Twin: Serialize + DeserializeOwned {
     fn of_fact(fact: &Fact<'_>) -> Result<Self, FactKind> {
         match fact {
             Fact::Own(own) if own.kind == Self::KIND => {
-                Ok(avro::decode(Self::schema(), &own.body).expect("the body was checked against the schema"))
+                Ok(avro::decode(Self::SCHEMA, &own.body).expect("the body was checked against the schema"))
             }
             other => Err(other.kind()),
         }
@@ -118,46 +141,48 @@ fn parse(kind: &OwnKind) -> Schema {
     kind.schema_json.parse().expect("the schemas beside this file parse")
 }
 
+static FLOW_SCHEMA: LazyLock<Schema> = LazyLock::new(|| parse(FLOW));
+static SPEED_SCHEMA: LazyLock<Schema> = LazyLock::new(|| parse(SPEED));
+static LANE_READING_SCHEMA: LazyLock<Schema> = LazyLock::new(|| parse(LANE_READING));
+static AGGREGATE_SCHEMA: LazyLock<Schema> = LazyLock::new(|| parse(AGGREGATE));
+static CHANGE_SCHEMA: LazyLock<Schema> = LazyLock::new(|| parse(CHANGE));
+
 impl Twin for Flow {
     const KIND: &'static OwnKind = FLOW;
+    const SCHEMA: &'static LazyLock<Schema> = &FLOW_SCHEMA;
     fn key(&self) -> &str {
         &self.measurement_id
-    }
-    fn schema() -> &'static Schema {
-        static SCHEMA: LazyLock<Schema> = LazyLock::new(|| parse(FLOW));
-        &SCHEMA
     }
 }
 
 impl Twin for Speed {
     const KIND: &'static OwnKind = SPEED;
+    const SCHEMA: &'static LazyLock<Schema> = &SPEED_SCHEMA;
     fn key(&self) -> &str {
         &self.measurement_id
-    }
-    fn schema() -> &'static Schema {
-        static SCHEMA: LazyLock<Schema> = LazyLock::new(|| parse(SPEED));
-        &SCHEMA
     }
 }
 
 impl Twin for LaneReading {
     const KIND: &'static OwnKind = LANE_READING;
+    const SCHEMA: &'static LazyLock<Schema> = &LANE_READING_SCHEMA;
     fn key(&self) -> &str {
         &self.measurement_id
-    }
-    fn schema() -> &'static Schema {
-        static SCHEMA: LazyLock<Schema> = LazyLock::new(|| parse(LANE_READING));
-        &SCHEMA
     }
 }
 
 impl Twin for Aggregate {
     const KIND: &'static OwnKind = AGGREGATE;
+    const SCHEMA: &'static LazyLock<Schema> = &AGGREGATE_SCHEMA;
     fn key(&self) -> &str {
         &self.measurement_id
     }
-    fn schema() -> &'static Schema {
-        static SCHEMA: LazyLock<Schema> = LazyLock::new(|| parse(AGGREGATE));
-        &SCHEMA
+}
+
+impl Twin for Change {
+    const KIND: &'static OwnKind = CHANGE;
+    const SCHEMA: &'static LazyLock<Schema> = &CHANGE_SCHEMA;
+    fn key(&self) -> &str {
+        &self.measurement_id
     }
 }

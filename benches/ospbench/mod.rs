@@ -1,13 +1,14 @@
-//! OSPBench, the Open Stream Processing Benchmark, as a workload that is not ours: its join and its tumbling window.
+//! OSPBench, the Open Stream Processing Benchmark, as a workload that is not ours: its join, its tumbling and its sliding window.
 //!
 //! ```text
-//!  readings ─► flow, speed ──┬─► join ─► lanes, operators of our trait in fairlead's runtime ─► aggregates ─┐
-//!      │                     └─► benches/peers/streams, Traffic.java ─────────────────────────► aggregates ─┤
-//!      └─► reference: the definition, in memory ─────────────────────────────────────────────────────────────┴─► compared
+//!  readings ─► flow, speed ──┬─► join ─► lanes ─► change, operators of our trait in fairlead's runtime ─► changes ─┐
+//!      │                     └─► benches/peers/streams, Traffic.java and Changes.java ──────────────────► changes ─┤
+//!      └─► reference: the definition, in memory ───────────────────────────────────────────────────────────────────┴─► compared
 //! ```
 //! Of both engines every output of every drain is compared with the reference; what differs ends the program. What was taken from
 //! OSPBench, and what had to be decided: benches/README.md.
 
+mod change;
 mod engine;
 mod facts;
 mod join;
@@ -33,7 +34,7 @@ use crate::report::Run;
 use crate::site::{Cores, Site};
 use crate::turns::Bench;
 use crate::workload::Workload;
-use facts::{AGGREGATE, Aggregate, FLOW, SPEED, Twin};
+use facts::{CHANGE, Change, FLOW, SPEED, Twin};
 use readings::Told;
 use reference::Expected;
 use topology::{FLOWS, SPEEDS};
@@ -43,8 +44,8 @@ const SEED: u64 = 1;
 pub static OSPBENCH: Workload = Workload {
     name: "ospbench",
     inputs: [(FLOWS, FactKind::Own(FLOW)), (SPEEDS, FactKind::Own(SPEED))],
-    output: FactKind::Own(AGGREGATE),
-    output_name: "aggregates.v1",
+    output: FactKind::Own(CHANGE),
+    output_name: "changes.v1",
     topology: include_str!("settings.yaml"),
     fairlead: engine::command,
 };
@@ -92,27 +93,27 @@ fn feed(bench: &Bench, site: &Site, records: u64) -> Result<Expected> {
     Ok(reference::expected(&readings))
 }
 
-/// Every aggregate once, each as it must be; the order within a measurement point follows from that of arrival, and is free.
+/// Every change once, each as it must be; the order within a measurement point follows from that of arrival, and is free.
 fn check(outputs: &Outputs, expected: &Expected, site: &Site) -> Result<()> {
     let mut told = Expected::new();
     for (key, value) in outputs.values() {
-        let fact = site.formats.decode_fact(FactKind::Own(AGGREGATE), value)?;
-        let aggregate = Aggregate::of_fact(&fact).map_err(|kind| anyhow!("a {kind} was told"))?;
-        ensure!(aggregate.measurement_id.as_bytes() == key, "the key is not that of {aggregate:?}");
-        told.entry(aggregate.measurement_id.clone()).or_default().push(aggregate);
+        let fact = site.formats.decode_fact(FactKind::Own(CHANGE), value)?;
+        let change = Change::of_fact(&fact).map_err(|kind| anyhow!("a {kind} was told"))?;
+        ensure!(change.measurement_id.as_bytes() == key, "the key is not that of {change:?}");
+        told.entry(change.measurement_id.clone()).or_default().push(change);
     }
-    told.values_mut().for_each(|of_point| of_point.sort_by_key(|aggregate| aggregate.timestamp_ms));
-    let count = |aggregates: &Expected| aggregates.values().map(Vec::len).sum::<usize>();
+    told.values_mut().for_each(|of_point| of_point.sort_by_key(|change| change.aggregate.timestamp_ms));
+    let count = |changes: &Expected| changes.values().map(Vec::len).sum::<usize>();
     for (point, must) in expected {
         let told = told.get(point).map_or(&[][..], Vec::as_slice);
         let at = must.iter().zip(told).take_while(|(must, told)| must == told).count();
         ensure!(
             must == told,
-            "NOT EQUAL: {point}, aggregate {at}:\n  must be: {:?}\n  is:      {:?}",
+            "NOT EQUAL: {point}, change {at}:\n  must be: {:?}\n  is:      {:?}",
             must.get(at),
             told.get(at)
         );
     }
-    ensure!(told.len() == expected.len(), "{} aggregates were told, {} are right", count(&told), count(expected));
+    ensure!(told.len() == expected.len(), "{} changes were told, {} are right", count(&told), count(expected));
     Ok(())
 }

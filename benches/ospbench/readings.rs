@@ -3,14 +3,17 @@
 //!
 //! As there, the minute of the recording is a second here. What is told is made up, for the recording is not here. Each case of the
 //! definition comes up: partners that are missing, both too late, just near enough or just too far apart, and lanes whose flow and
-//! speed do not agree on the number of lanes. Records arrive up to [`DISORDER_MS`] late, so that whatever reads them by time within
-//! the rest of the grace period comes to the same result.
+//! speed do not agree on the number of lanes. So there are gaps, and where nobody passed there is nothing to compare with.
+//! Records arrive up to [`DISORDER_MS`] late, so that whatever reads them by time within the rest of the grace period comes to the same
+//! result.
 
 use fairlead::event::Fact;
 
 use super::facts::{Flow, GRACE_MS, INTERVAL_MS, Speed, Twin};
 
 const DISORDER_MS: i64 = 2_000;
+/// No interval is waited for so long, nor looked back to.
+const SILENCE_MS: i64 = 10_000;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Reading {
@@ -37,7 +40,7 @@ pub fn readings(seed: u64, records: usize, points: u32, begin_ms: i64) -> Vec<Re
             break;
         }
         for point in 0..points {
-            let num_lanes = 1 + u32::try_from(Dice::of(seed, point, 0, 0).below(4)).expect("below four");
+            let num_lanes = lanes_of(seed, point);
             for lane in 1..=num_lanes {
                 of_lane(
                     &mut Dice::of(seed, point, lane, timestamp_ms),
@@ -50,8 +53,24 @@ pub fn readings(seed: u64, records: usize, points: u32, begin_ms: i64) -> Vec<Re
             }
         }
     }
+    closing(seed, points, &mut arriving);
     arriving.sort_by_key(|(arrives_ms, _)| *arrives_ms);
     arriving.into_iter().map(|(_, reading)| reading).collect()
+}
+
+fn lanes_of(seed: u64, point: u32) -> u32 {
+    1 + u32::try_from(Dice::of(seed, point, 0, 0).below(4)).expect("below four")
+}
+
+/// In the end, after a silence, each point tells a flow that stays alone: it closes all intervals before.
+fn closing(seed: u64, points: u32, arriving: &mut Vec<(i64, Reading)>) {
+    let Some(last_ms) = arriving.iter().map(|(_, reading)| reading.timestamp_ms).max() else { return };
+    let timestamp_ms = last_ms + SILENCE_MS;
+    for point in 0..points {
+        let num_lanes = i32::try_from(lanes_of(seed, point)).expect("four at most");
+        let told = Told::Flow { vehicles: 0, accuracy: 100 };
+        arriving.push((timestamp_ms, Reading { point, lane: 1, num_lanes, timestamp_ms, at_ms: timestamp_ms, told }));
+    }
 }
 
 fn of_lane(
@@ -71,8 +90,10 @@ fn of_lane(
     };
     let num_lanes = i32::try_from(num_lanes).expect("four at most");
     let accuracy = if dice.below(20) == 0 { 95 } else { 100 };
-    let flow = Told::Flow { vehicles: 60 * i32::try_from(dice.below(40)).expect("below forty"), accuracy };
-    let speed = Told::Speed { kmh: (5_000 + dice.below(8_000)) as f64 / 100.0, accuracy: 100 };
+    let vehicles = 60 * i32::try_from(dice.below(40)).expect("below forty");
+    let kmh = (5_000 + dice.below(8_000)) as f64 / 100.0;
+    let flow = Told::Flow { vehicles, accuracy };
+    let speed = Told::Speed { kmh: if vehicles == 0 { 0.0 } else { kmh }, accuracy: 100 };
     let flow_lanes = if fate == 10 { num_lanes + 1 } else { num_lanes };
     let told = [(flow, flow_at_ms, flow_lanes, 11), (speed, speed_at_ms, num_lanes, 12)];
     for (told, at_ms, num_lanes, missing) in told {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::facts::{Aggregate, GRACE_MS, INTERVAL_MS};
+use super::facts::{Aggregate, Change, GRACE_MS, INTERVAL_MS, LONG_TERM_MS, Relative, SHORT_TERM_MS};
 use super::readings::{Reading, Told};
 
 #[derive(Default)]
@@ -12,9 +12,14 @@ struct Lane {
 }
 
 /// By measurement point, in the order of intervals.
-pub type Expected = BTreeMap<String, Vec<Aggregate>>;
+pub type Expected = BTreeMap<String, Vec<Change>>;
 
 pub fn expected(readings: &[Reading]) -> Expected {
+    aggregates(readings).iter().map(|(point, of_point)| (point.clone(), changes(of_point))).collect()
+}
+
+/// By measurement point and interval.
+fn aggregates(readings: &[Reading]) -> BTreeMap<String, BTreeMap<i64, Aggregate>> {
     let mut points: BTreeMap<(u32, i64), BTreeMap<u32, Lane>> = BTreeMap::new();
     let in_time = |reading: &&Reading| reading.at_ms - reading.timestamp_ms < INTERVAL_MS + GRACE_MS;
     for reading in readings.iter().filter(in_time) {
@@ -25,14 +30,38 @@ pub fn expected(readings: &[Reading]) -> Expected {
             Told::Speed { .. } => lane.speed = Some(*reading),
         }
     }
-    let mut expected = Expected::new();
+    let mut aggregates: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
     for lanes in points.values() {
         let joined: Vec<_> = lanes.values().filter_map(join).collect();
         if let Some(aggregate) = aggregate(&joined) {
-            expected.entry(aggregate.measurement_id.clone()).or_default().push(aggregate);
+            let of_point = aggregates.entry(aggregate.measurement_id.clone()).or_default();
+            of_point.insert(aggregate.timestamp_ms, aggregate);
         }
     }
-    expected
+    aggregates
+}
+
+fn changes(of_point: &BTreeMap<i64, Aggregate>) -> Vec<Change> {
+    let change = |(timestamp_ms, now): (&i64, &Aggregate)| {
+        let against = |term_ms| Some(relative(now, of_point.get(&(timestamp_ms - term_ms))?));
+        Change {
+            measurement_id: now.measurement_id.clone(),
+            published_at_ms: now.published_at_ms,
+            aggregate: now.clone(),
+            short_term: against(SHORT_TERM_MS),
+            long_term: against(LONG_TERM_MS),
+        }
+    };
+    of_point.iter().map(change).collect()
+}
+
+/// To the last bit what the engines say: flows are whole numbers, so that only the division rounds.
+fn relative(now: &Aggregate, then: &Aggregate) -> Relative {
+    let part = |now: f64, then: f64| if then == 0.0 { None } else { Some((now - then) / then) };
+    Relative {
+        flow: part(now.accumulated_flow.into(), then.accumulated_flow.into()),
+        speed: part(now.average_speed, then.average_speed),
+    }
 }
 
 fn join(lane: &Lane) -> Option<(Reading, Reading)> {

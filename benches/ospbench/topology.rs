@@ -1,4 +1,4 @@
-//! Both stages wired in code, for topology files name only what ships: flow and speed ─► join ─► lanes ─► aggregates.
+//! The stages wired in code, for topology files name only what ships: flow and speed ─► join ─► lanes ─► change ─► changes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +13,8 @@ use fairlead::topology::plan::{Content, PlannedNode, PlannedTopic, SubTopologyPl
 use fairlead::topology::spec::SourceFile;
 use fairlead::topology::stage::stage;
 
-use super::facts::{AGGREGATE, FLOW, SPEED};
+use super::change::RelativeChange;
+use super::facts::{CHANGE, FLOW, SPEED};
 use super::join::Join;
 use super::lanes::Lanes;
 
@@ -22,17 +23,20 @@ pub const SPEEDS: &str = "ndw.speed.v1";
 pub const PARTITIONS: i32 = 4;
 
 /// `settings` are a topology file without topics and operators; the topic that is written is called as the application
-/// and `aggregates`.
-pub fn topology(settings: &str, aggregates: &str) -> Topology {
+/// and `changes`.
+pub fn topology(settings: &str, changes: &str) -> Topology {
     let file = SourceFile { name: "settings".to_owned(), text: settings.to_owned() };
     let compiled = compile(&[file], &[]);
     let mut topology = compiled.topology.unwrap_or_else(|| panic!("the settings are wrong: {:?}", compiled.problems));
-    let aggregates = &*format!("{}.{aggregates}", topology.names.application());
-    let routes = [("lane", Route::Stage(1)), ("aggregate", Route::Topic(Topic::from(aggregates)))];
-    let [lane, aggregate] = routes.map(|(port, route)| BTreeMap::from([(port, vec![route])]));
-    let nodes = vec![node(Join, &topology.names, lane), node(Lanes, &topology.names, aggregate)];
+    let changes = &*format!("{}.{changes}", topology.names.application());
+    let to = |port, route| BTreeMap::from([(port, vec![route])]);
+    let nodes = vec![
+        node(Join, &topology.names, to("lane", Route::Stage(1))),
+        node(Lanes, &topology.names, to("aggregate", Route::Stage(2))),
+        node(RelativeChange, &topology.names, to("change", Route::Topic(Topic::from(changes)))),
+    ];
     let planned = |content| PlannedTopic { content, partitions: PARTITIONS, config: BTreeMap::new() };
-    for (topic, kind) in [(FLOWS, FLOW), (SPEEDS, SPEED), (aggregates, AGGREGATE)] {
+    for (topic, kind) in [(FLOWS, FLOW), (SPEEDS, SPEED), (changes, CHANGE)] {
         topology.topics.insert(Topic::from(topic), planned(Content::Fact(FactKind::Own(kind))));
     }
     for node in &nodes {

@@ -53,7 +53,7 @@ pub struct Args {
     /// Prove that both engines say the same, and measure nothing
     #[arg(long)]
     only_equality: bool,
-    /// OSPBench's join and tumbling window, drained, instead of the on-call topology
+    /// OSPBench's join, tumbling and sliding window, drained, instead of the on-call topology
     #[arg(long)]
     ospbench: bool,
     /// Its measurement points

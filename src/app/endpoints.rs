@@ -2,19 +2,32 @@
 //!
 //! The one place that looks secrets up, in the environment or in files. What it finds is never logged.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 
+use super::proofs::Proofs;
 use super::schemas::Registered;
 use crate::clock::Clock;
+use crate::codec::Formats;
 use crate::codec::registry::RegistryClient;
 use crate::ingest::Rules;
-use crate::ingest::access::Access;
-use crate::ingest::send::Sending;
+use crate::ingest::calendars::feed::Feed;
+use crate::ingest::calendars::{CalendarsConfig, Place};
+use crate::ingest::kafka::Source;
+use crate::ingest::kafka::records::Records;
+use crate::ingest::pagerduty::RoutingKeys;
+use crate::ingest::responses::desk::{Desk, DeskConfig, STORED_WITHIN};
+use crate::ingest::responses::doors::Doors;
+use crate::ingest::send::{Quiet, Sending};
 use crate::ingest::server::IngestConfig;
+use crate::ingest::view::{View, ViewConfig};
 use crate::log::client::Connection;
 use crate::record::Topic;
+use crate::rotation::Rota;
+use crate::sink::runner::RunnerConfig;
 use crate::sink::slack::{SlackSinkConfig, Token};
 use crate::topology::plan::Topology;
 use crate::topology::settings::{self, Settings};
@@ -99,29 +112,176 @@ impl Endpoints {
         }))
     }
 
+    /// Of Socket Mode; an empty one is none.
+    pub fn app_token(&self) -> Result<Option<Token>> {
+        let token = self.settings.slack.as_ref().and_then(|slack| slack.app_token.as_ref());
+        let token = token.map(|token| resolve(token, "slack.app_token")).transpose()?;
+        Ok(token.filter(|token| !token.is_empty()).map(Token))
+    }
+
+    /// `None` if the topology has no `runner` section.
+    pub fn runner(&self, topology: &Topology, registered: &Registered, clock: &Clock) -> Result<Option<RunnerConfig>> {
+        let Some(runner) = &self.settings.runner else { return Ok(None) };
+        let mut secrets = BTreeMap::new();
+        for (name, action) in &self.settings.actions {
+            for (path, template) in action.templates() {
+                for secret in template.secrets() {
+                    let found = resolve(&Template::try_from(secret.to_string()).map_err(anyhow::Error::msg)?, &path);
+                    secrets.insert(secret.clone(), found.with_context(|| format!("actions.{name}"))?);
+                }
+            }
+        }
+        Ok(Some(RunnerConfig {
+            connection: self.connection.clone(),
+            application: topology.names.application().to_owned(),
+            instance: self.instance.clone(),
+            runs: Topic::from(&*runner.runs.value),
+            dead_letters: topology.names.dead_letters(),
+            dead_letter_format: registered.dead_letter.clone(),
+            actions: self.settings.actions.clone(),
+            secrets,
+            clock: clock.clone(),
+        }))
+    }
+
     /// Where facts from outside go.
     pub fn sending(&self, ingest: &settings::Ingest) -> Sending {
         Sending {
             connection: self.connection.clone(),
             alerts: Topic::from(&*ingest.alerts.value),
             deploys: Topic::from(&*ingest.deploys.value),
+            raw: ingest.raw.as_ref().map(|topic| Topic::from(&*topic.value)),
+            quiet: ingest.silences.as_ref().zip(ingest.responses.as_ref()).map(|(silences, responses)| Quiet {
+                silences: Topic::from(&*silences.value),
+                responses: Topic::from(&*responses.value),
+            }),
+            responses: self
+                .settings
+                .slack
+                .iter()
+                .find_map(|slack| slack.responses.as_ref())
+                .or(ingest.responses.as_ref())
+                .map(|topic| Topic::from(&*topic.value)),
             timeout: Duration::from_secs(10),
         }
     }
 
-    /// `None` if the topology has no `ingest` section.
-    pub fn ingest(&self, access: Access, clock: &Clock) -> Result<Option<IngestConfig>> {
+    /// `None` if there are no rotations.
+    pub fn calendars(&self, clock: &Clock) -> Result<Option<CalendarsConfig>> {
         let Some(ingest) = &self.settings.ingest else { return Ok(None) };
-        let listen = self.settings.http.listen.parse().context("http.listen")?;
-        Ok(Some(IngestConfig {
-            listen,
-            access,
+        let Some(topic) = ingest.rotations.as_ref().filter(|_| !self.settings.rotations.is_empty()) else {
+            return Ok(None);
+        };
+        let rotations = self
+            .settings
+            .rotations
+            .iter()
+            .map(|(name, rota)| anyhow::Ok((name.clone(), rota.clone(), place(name, rota)?)));
+        Ok(Some(CalendarsConfig {
+            rotations: rotations.collect::<Result<_>>()?,
+            topic: Topic::from(&*topic.value),
             sending: self.sending(ingest),
-            rules: rules(ingest),
-            capacity: ingest.capacity.clone(),
             clock: clock.clone(),
         }))
     }
+
+    /// What is read from topics of others.
+    pub fn sources(&self, topology: &Topology, registered: &Registered) -> Vec<Source> {
+        let source = |ingest: &settings::Ingest, source: &settings::SourceTopic| {
+            let sending = self.sending(ingest);
+            let records = Records {
+                formats: registered.formats.clone(),
+                alerts: sending.alerts,
+                deploys: sending.deploys,
+                raw: sending.raw,
+                dead_letters: topology.names.dead_letters(),
+                dead_letter_format: registered.dead_letter.clone(),
+                reader: topology.names.ingest_group(&source.topic.value),
+                format: source.format,
+                rules: rules(ingest),
+            };
+            Source { topic: Topic::from(&*source.topic.value), from: source.from, records }
+        };
+        let ingest = self.settings.ingest.iter();
+        ingest.flat_map(|ingest| ingest.kafka.iter().map(|at| source(ingest, at)).collect::<Vec<_>>()).collect()
+    }
+
+    /// Where answers to incidents are judged; `None` if the topology does not say where they go.
+    pub fn desk(&self, formats: &Formats, clock: &Clock, metrics: &prometheus::Registry) -> Result<Option<Arc<Desk>>> {
+        let (Some(ingest), Some(slack)) = (&self.settings.ingest, &self.settings.slack) else { return Ok(None) };
+        if slack.responses.is_none() {
+            return Ok(None);
+        }
+        let token = slack.token.as_ref().map(|token| resolve(token, "slack.token")).transpose()?;
+        let slack_url = slack.url.as_ref().map(|url| resolve(url, "slack.url")).transpose()?;
+        let config = DeskConfig {
+            sending: Sending { timeout: STORED_WITHIN, ..self.sending(ingest) },
+            clock: clock.clone(),
+            responders: slack.responders.clone(),
+            actions: self.settings.actions.clone(),
+            slack_url: slack_url.unwrap_or_else(|| SlackSinkConfig::BASE_URL.to_owned()),
+            token: token.filter(|token| !token.is_empty()).map(Token),
+        };
+        Ok(Some(Arc::new(Desk::new(config, Arc::new(formats.clone()), metrics)?)))
+    }
+
+    /// Of alerts and silences; `None` if nobody can be silenced.
+    pub fn view(&self, topology: &Topology, registered: &Registered, clock: &Clock) -> Result<Option<Arc<View>>> {
+        let Some(ingest) = &self.settings.ingest else { return Ok(None) };
+        let sending = self.sending(ingest);
+        let view = sending.quiet.map(|quiet| {
+            View::start(ViewConfig {
+                connection: self.connection.clone(),
+                group: topology.names.reader_group(),
+                alerts: sending.alerts,
+                silences: quiet.silences,
+                formats: registered.formats.clone(),
+                schemas: registered.source.clone(),
+                application: topology.names.application().to_owned(),
+                clock: clock.clone(),
+            })
+        });
+        let view = view.transpose().context("no thread to follow alerts and silences")?;
+        Ok(view.map(Arc::new))
+    }
+
+    /// `None` if the topology has no `ingest` section.
+    pub fn ingest(
+        &self,
+        proofs: Proofs,
+        desk: Option<Arc<Desk>>,
+        view: Option<Arc<View>>,
+        clock: &Clock,
+    ) -> Result<Option<IngestConfig>> {
+        let Some(ingest) = &self.settings.ingest else { return Ok(None) };
+        let listen = self.settings.http.listen.parse().context("http.listen")?;
+        let (slack, access) = (proofs.slack, proofs.access.clone());
+        let doors = desk.map(|desk| Doors { desk, slack, access });
+        Ok(Some(IngestConfig {
+            listen,
+            access: proofs.access,
+            guards: proofs.guards,
+            sending: self.sending(ingest),
+            rules: Rules { routing_keys: proofs.routing_keys, ..rules(ingest) },
+            capacity: ingest.capacity.clone(),
+            clock: clock.clone(),
+            view,
+            doors,
+        }))
+    }
+}
+
+/// Where the calendar of a rotation is.
+pub fn place(name: &str, rota: &Rota) -> Result<Place> {
+    Ok(match (&rota.file, &rota.url) {
+        (Some(file), _) => Place::File(file.into()),
+        (None, Some(url)) => {
+            let option = format!("rotations.{name}.url");
+            let template = Template::try_from(url.clone()).map_err(|why| anyhow!("{option}: {why}"))?;
+            Place::Feed(Feed::new(&resolve(&template, &option)?).map_err(|why| anyhow!("{option}: {why}"))?)
+        }
+        (None, None) => Place::Plan,
+    })
 }
 
 /// An empty one is none, so that an environment can leave Slack out.
@@ -133,25 +293,22 @@ fn slack_token(token: Option<&Template>) -> Result<Option<Token>> {
     Ok((!token.is_empty()).then_some(Token(token)))
 }
 
-/// Who may send; asks nobody, so that a token that will not do is told before anything is made.
-pub fn access(settings: &Settings) -> Result<Access> {
-    match &settings.ingest {
-        Some(settings::Ingest { token: Some(token), .. }) => {
-            Ok(Access::from_text(&resolve(token, "ingest.token")?, "ingest.token")?)
-        }
-        Some(ingest) if !ingest.open => {
-            Err(anyhow!("ingest.token is missing; write `token: ${{env:FAIRLEAD_INGEST_TOKEN}}`"))
-        }
-        _ => Ok(Access::Open),
+/// How payloads are read once they are proven: in place of routing keys stand the names of their services.
+pub fn rules(ingest: &settings::Ingest) -> Rules {
+    let services = ingest.github.iter().flat_map(|github| &github.services);
+    let pagerduty = ingest.pagerduty.iter().flat_map(|pagerduty| pagerduty.services.keys());
+    Rules {
+        mapping: ingest.mapping.clone(),
+        limits: ingest.limits.clone(),
+        repositories: services.map(|(name, service)| (name.to_lowercase(), service.clone())).collect(),
+        json: ingest.json.clone(),
+        topics: ingest.kafka.iter().map(|source| (source.topic.value.clone(), source.format)).collect(),
+        routing_keys: RoutingKeys::by_name(pagerduty.map(String::as_str)),
     }
 }
 
-/// How payloads are read.
-pub fn rules(ingest: &settings::Ingest) -> Rules {
-    Rules { mapping: ingest.mapping.clone(), limits: ingest.limits.clone() }
-}
-
-fn resolve(template: &Template, option: &str) -> Result<String> {
+/// Looks up what a template refers to.
+pub fn resolve(template: &Template, option: &str) -> Result<String> {
     let found = template.resolve(|reference| match reference {
         Reference::Env(name) => std::env::var(name).map_err(|_| anyhow!("the environment has no {name}; set it")),
         Reference::File(path) => {

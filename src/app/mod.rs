@@ -1,7 +1,7 @@
 //! The composition: what a topology declares, started in the order in which each part needs the one before.
 //!
 //! ```text
-//! (embedded broker, registry) ─► schemas registered ─► topics ─► workers ─► Slack sink ─► HTTP
+//! (embedded broker, registry) ─► schemas registered ─► topics ─► workers ─► Slack sink, runner ─► topics of others ─► HTTP, calendars
 //! ```
 //! Stopped in the opposite order: first nothing new comes in, then what is there is committed. No decisions are here.
 
@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod decoded;
 mod embedded;
 mod endpoints;
+mod proofs;
 pub mod schemas;
 pub mod source;
 pub mod topics;
@@ -21,20 +22,25 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 
 pub use embedded::Embedded;
-pub use endpoints::{Endpoints, Serving, rules};
+pub use endpoints::{Endpoints, Serving, place, resolve, rules};
 
 use crate::clock::Clock;
 use crate::codec::Formats;
+use crate::ingest::calendars::Calendars;
+use crate::ingest::kafka::{Readers, SourcesConfig};
+use crate::ingest::responses::socket::Socket;
 use crate::ingest::{Ingest, Readiness};
 use crate::log::admin::ensure_topics;
 use crate::log::client::Connection;
 use crate::log::kafka::{Identity, KafkaLog, KafkaReader};
 use crate::log::{Log, Reader};
 use crate::runtime::{self, Program, Stores};
+use crate::sink::runner::Runner;
 use crate::sink::slack::SlackSink;
 use crate::topology::graph::acls::written;
 use crate::topology::plan::Topology;
 
+use proofs::Proofs;
 use schemas::Registered;
 
 /// What a start may set that is not in the topology files.
@@ -48,7 +54,12 @@ pub struct Options {
 /// Everything that runs. Dropped without [`App::stop`] it ends unordered, as a crash would: nothing is lost by that.
 pub struct App {
     ingest: Option<Ingest>,
+    calendars: Option<Calendars>,
+    /// Clicks by Socket Mode.
+    socket: Option<Socket>,
     slack: Option<SlackSink>,
+    runner: Option<Runner>,
+    readers: Readers,
     workers: Arc<runtime::Handle>,
     embedded: Option<Embedded>,
     connection: Connection,
@@ -59,7 +70,7 @@ impl App {
     /// Starts all that the topology declares. After an error the process is to end: workers that were started still run.
     pub async fn start(topology: Topology, options: Options) -> Result<Self> {
         let settings = topology.settings.clone();
-        let access = endpoints::access(&settings)?;
+        let proofs = Proofs::of(&settings)?;
         let embedded = Embedded::start_if_needed(&settings, &options.embedded_dir)?;
         let endpoints = Endpoints::resolve(&settings, embedded.as_ref().map(Embedded::serving).unwrap_or_default())?;
         let registered = schemas::register(&topology, &endpoints).await?;
@@ -76,8 +87,28 @@ impl App {
             }
             None => None,
         };
+        let runner = match endpoints.runner(&topology, &registered, &options.clock)? {
+            Some(config) => {
+                let runner = Runner::start(config, registered.formats.clone(), &metrics);
+                Some(runner.context("the runner of actions cannot be started")?)
+            }
+            None => None,
+        };
+        let view = endpoints.view(&topology, &registered, &options.clock)?;
+        let sources = SourcesConfig {
+            connection: endpoints.connection.clone(),
+            names: topology.names.clone(),
+            instance: endpoints.instance.clone(),
+            sources: endpoints.sources(&topology, &registered),
+            view: view.clone(),
+            clock: options.clock.clone(),
+        };
+        let readers = Readers::start(sources, &metrics).context("topics of others cannot be read")?;
         let workers = Arc::new(workers);
-        let ingest = match endpoints.ingest(access, &options.clock)? {
+        let desk = endpoints.desk(&registered.formats, &options.clock, &metrics)?;
+        let app_token = endpoints.app_token()?;
+        let socket = desk.clone().zip(app_token).map(|(desk, token)| Socket::start(desk, token));
+        let ingest = match endpoints.ingest(proofs, desk, view, &options.clock)? {
             Some(config) => {
                 let watched = Arc::downgrade(&workers);
                 let ready = move || readiness(&watched);
@@ -87,8 +118,15 @@ impl App {
             }
             None => None,
         };
+        let calendars = match endpoints.calendars(&options.clock)? {
+            Some(config) => {
+                let started = Calendars::start(config, Arc::new(registered.formats.clone()), &metrics);
+                Some(started.context("the calendars cannot be read")?)
+            }
+            None => None,
+        };
         let (connection, formats) = (endpoints.connection, registered.formats);
-        Ok(Self { ingest, slack, workers, embedded, connection, formats })
+        Ok(Self { ingest, calendars, socket, slack, runner, readers, workers, embedded, connection, formats })
     }
 
     /// Where HTTP listens.
@@ -107,26 +145,34 @@ impl App {
     }
 
     pub fn ready(&self) -> bool {
-        self.workers.ready()
+        self.workers.ready() && self.ingest.as_ref().is_none_or(Ingest::ready)
     }
 
     /// A part has ended although nobody stopped it; [`App::stop`] tells why.
     pub fn failed(&self) -> bool {
-        self.workers.failed() || self.slack.as_ref().is_some_and(|slack| !slack.is_running())
+        let slack_runs = self.slack.as_ref().is_none_or(SlackSink::is_running);
+        self.workers.failed()
+            || !slack_runs
+            || !self.runner.as_ref().is_none_or(Runner::is_running)
+            || !self.readers.are_running()
     }
 
     /// Nothing new is taken in, what was is committed, the group is left.
     pub async fn stop(self) -> Result<()> {
+        drop(self.calendars);
+        drop(self.socket);
         if let Some(ingest) = self.ingest {
             ingest.stop().await;
         }
-        let (workers, slack) = (self.workers, self.slack);
+        let (workers, slack, runner, readers) = (self.workers, self.slack, self.runner, self.readers);
         let ended = tokio::task::spawn_blocking(move || {
+            let readers = readers.stop().map_err(anyhow::Error::from);
             // The HTTP server, which only watches, is gone.
             let workers = Arc::into_inner(workers).ok_or_else(|| anyhow!("the workers are still watched"))?;
             let workers = workers.stop().map_err(anyhow::Error::from);
             let slack = slack.map_or(Ok(()), |slack| slack.stop().map_err(anyhow::Error::from));
-            workers.and(slack)
+            let runner = runner.map_or(Ok(()), |runner| runner.stop().map_err(anyhow::Error::from));
+            readers.and(workers).and(slack).and(runner)
         });
         let ended = ended.await.map_err(|error| anyhow!("stopping failed: {error}"))?;
         if let Some(embedded) = self.embedded {

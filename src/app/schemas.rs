@@ -71,7 +71,8 @@ async fn collect(
     })
 }
 
-fn source(client: RegistryClient) -> SchemaSource {
+/// Asks the registry, from a thread outside the async runtime that this is called in.
+pub fn source(client: RegistryClient) -> SchemaSource {
     let handle = Handle::current();
     std::sync::Arc::new(move |id| match handle.block_on(client.schema(id)) {
         Ok(Some(json)) => SchemaAnswer::Found(json),

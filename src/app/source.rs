@@ -26,5 +26,11 @@ pub fn read(directory: &Path) -> Result<Vec<SourceFile>> {
 }
 
 pub fn load(directory: &Path) -> Result<Compiled> {
-    Ok(compile(&read(directory)?, &catalog()))
+    let mut compiled = compile(&read(directory)?, &catalog());
+    // Calendars lie beside the files that name them.
+    let rotations = compiled.topology.iter_mut().flat_map(|topology| topology.settings.rotations.values_mut());
+    for file in rotations.filter_map(|rota| rota.file.as_mut()) {
+        *file = directory.join(&*file).display().to_string();
+    }
+    Ok(compiled)
 }

@@ -12,8 +12,12 @@ use serde::Serialize;
 
 use super::output::{Output, print, print_json};
 use crate::app::source;
+use crate::operator::attention::{self, Attend};
+use crate::operator::level::Ways;
+use crate::route;
 use crate::topology::compile::Compiled;
 use crate::topology::graph::Graph;
+use crate::topology::plan::Topology;
 use crate::topology::problem::{Problem, Severity};
 
 #[derive(Args)]
@@ -55,6 +59,37 @@ struct Summary {
     sub_topologies: usize,
     operators: usize,
     topics: usize,
+    mentions: Vec<Mentions>,
+}
+
+/// The ways through the rules of a level operator, or the escalation chain of an attention operator, all of them walked.
+#[derive(Serialize)]
+struct Mentions {
+    operator: String,
+    /// What there are ways through.
+    through: &'static str,
+    ways: usize,
+    waking: usize,
+}
+
+impl Mentions {
+    fn of(topology: &Topology) -> Vec<Self> {
+        let rules = route::levels(topology).into_iter().map(|(operator, levels)| {
+            let Ways { all, waking } = levels.mention_ways();
+            Self { operator, through: "rules", ways: all, waking }
+        });
+        let chains = route::operators::<Attend>(topology).into_iter().map(|(operator, attend)| {
+            let attention::Ways { all, waking } = attend.mention_ways();
+            Self { operator, through: "escalation chain", ways: all, waking }
+        });
+        rules.chain(chains).collect()
+    }
+
+    fn text(&self) -> String {
+        let Self { operator, through, ways, waking } = self;
+        let none = if *through == "rules" { "a resolve or a text" } else { "what is resolved, muted or in hand" };
+        format!("{operator}: {waking} of {ways} ways through its {through} lead to a mention, none from low, {none}\n")
+    }
 }
 
 impl Report {
@@ -66,6 +101,7 @@ impl Report {
                 operators: graph.operators().count(),
                 sub_topologies: graph.sub_topologies.len(),
                 topics: graph.topics.len(),
+                mentions: Mentions::of(&topology),
                 application: graph.application,
                 fingerprint: graph.fingerprint,
             }
@@ -84,12 +120,14 @@ impl Report {
         for problem in &self.problems {
             _ = writeln!(out, "{problem}");
         }
+        let walked = self.topology.iter().flat_map(|summary| &summary.mentions);
+        walked.for_each(|mentions| out += &mentions.text());
         let warnings = match self.warnings {
             0 => String::new(),
             n => format!(", {}", counted(n, "warning")),
         };
         _ = match &self.topology {
-            Some(Summary { application, fingerprint, sub_topologies, operators, topics }) => writeln!(
+            Some(Summary { application, fingerprint, sub_topologies, operators, topics, .. }) => writeln!(
                 out,
                 "fine: {application}, {} in {}, {}, fingerprint {fingerprint}{warnings}",
                 counted(*operators, "operator"),

@@ -7,12 +7,22 @@ mod dead_letter;
 mod demo;
 mod embedded;
 mod explain;
+mod export;
 mod lineage;
+mod oncall;
 mod output;
 mod problems;
+mod progress;
 mod reach;
+mod replay;
+mod report;
+mod respond;
+mod route;
 mod run;
 mod send;
+mod services;
+mod template;
+mod trend;
 mod verify;
 
 use std::io::IsTerminal as _;
@@ -49,10 +59,28 @@ enum Command {
     Check(check::Check),
     /// Draw a topology, show one operator, or list what Kafka must allow
     Explain(explain::Explain),
+    /// Show which rules hold for an alert and why, and what Slack would be told
+    Route(route::Route),
+    /// Say who is on call, now and next, from the topology's calendars
+    Oncall(oncall::OncallCommand),
+    /// Make the service catalogue out of another one
+    Services(services::ServicesCommand),
     /// Show the input records behind an output
     Lineage(lineage::LineageCommand),
+    /// Write recorded facts to a file
+    Export(export::Export),
+    /// Say what a topology would have told, and in what it differs from what was told
+    Replay(replay::ReplayCommand),
+    /// Say which alerts make noise, and what a rule for each would change
+    Report(report::ReportCommand),
     /// Send an alert or a deploy straight to its topic
     Send(send::Send),
+    /// Answer to an incident: acknowledge, snooze, assign, or run an action
+    Respond(respond::Respond),
+    /// Print what to paste into a system that sends no format of its own
+    Template(template::Template),
+    /// Try rules of trends on a recorded series
+    Trend(trend::TrendCommand),
     /// List, show and put back what could not be processed
     DeadLetter(dead_letter::DeadLetterCommand),
 }
@@ -72,8 +100,17 @@ impl Cli {
                 Command::Embedded(command) => command.run().await,
                 Command::Check(command) => return command.run(),
                 Command::Explain(command) => command.run(),
+                Command::Route(command) => command.run(),
+                Command::Services(command) => command.run(),
+                Command::Oncall(command) => command.run().await,
                 Command::Lineage(command) => command.run().await,
+                Command::Export(command) => command.run().await,
+                Command::Replay(command) => command.run().await,
+                Command::Report(command) => command.run().await,
                 Command::Send(command) => command.run().await,
+                Command::Respond(command) => command.run().await,
+                Command::Template(command) => command.run(),
+                Command::Trend(command) => command.run(),
                 Command::DeadLetter(command) => return command.run().await,
             };
             done.map(|()| ExitCode::SUCCESS)

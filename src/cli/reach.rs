@@ -1,6 +1,6 @@
 //! The options of every command that looks into a cluster.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
@@ -8,6 +8,7 @@ use clap::Args;
 use super::problems;
 use crate::app::cluster::Cluster;
 use crate::app::source;
+use crate::topology::plan::Topology;
 use crate::topology::template::Template;
 
 #[derive(Args)]
@@ -25,7 +26,7 @@ pub struct Reach {
 
 impl Reach {
     pub async fn cluster(&self) -> Result<Cluster> {
-        let mut topology = problems::require(source::load(&self.topology)?)?;
+        let mut topology = self.topology()?;
         let plain = |text: &String| Template::try_from(text.clone()).map_err(anyhow::Error::msg);
         let settings = &mut topology.settings;
         if let Some(kafka) = &self.kafka {
@@ -35,5 +36,14 @@ impl Reach {
             settings.registry.url = Some(plain(registry)?);
         }
         Cluster::reach(topology).await
+    }
+
+    /// Without looking into anything.
+    pub fn topology(&self) -> Result<Topology> {
+        problems::require(source::load(&self.topology)?)
+    }
+
+    pub fn directory(&self) -> &Path {
+        &self.topology
     }
 }

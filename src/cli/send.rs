@@ -1,7 +1,9 @@
-//! `fairlead send`: an alert or a deploy straight to its topic, from flags, a file or standard input.
+//! `fairlead send`: an alert or a deploy straight to its topic, from flags, a file or standard input; or what was kept of requests.
 //!
 //! It is read as the HTTP endpoints read it, with the same rules and refusals; but here one bad element holds all back, for
 //! the person who can mend it is at the keyboard.
+
+mod payloads;
 
 use std::io::Read;
 use std::path::PathBuf;
@@ -36,6 +38,8 @@ enum What {
     Alert(Alert),
     /// A deploy: fairlead send deploy --id run-17 --service checkout --version v2.41.0
     Deploy(Deploy),
+    /// What was refused when it was received, read again by the parsers as they are now
+    Payloads(payloads::Payloads),
 }
 
 #[derive(Args)]
@@ -132,6 +136,7 @@ impl Send {
                 let read = |rules: &Rules| deploys::read(&body, rules, now);
                 send(cluster, FactKind::Deploy, now, deploy.output, read).await
             }
+            What::Payloads(payloads) => payloads.run().await,
         }
     }
 }
@@ -139,20 +144,7 @@ impl Send {
 impl Alert {
     /// As the API takes it.
     fn json(&self, now: EventTime) -> Result<Value> {
-        let mut labels = Map::new();
-        for (number, label) in self.labels.iter().enumerate() {
-            let (name, value) = match label.split_once('=') {
-                Some(pair) => pair,
-                None if number == 0 => ("alertname", &**label),
-                None => bail!("`{label}` is no label; write name=value (only the first may be the alert's name alone)"),
-            };
-            labels.insert(name.to_owned(), value.into());
-        }
-        let annotation = |text: &String| {
-            let pair = text.split_once('=').ok_or_else(|| anyhow!("`{text}` is no annotation; write name=value"))?;
-            Ok((pair.0.to_owned(), Value::from(pair.1)))
-        };
-        let annotations = self.annotation.iter().map(annotation).collect::<Result<Map<_, _>>>()?;
+        let (labels, annotations) = pairs(&self.labels, &self.annotation)?;
         let end = match (&self.end, self.resolved) {
             (Some(end), _) => Some(end.clone()),
             (None, true) => Some(jiff::Timestamp::from_millisecond(now.0)?.to_string()),
@@ -188,6 +180,24 @@ impl Deploy {
         let told = options.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?.into())));
         Value::Object(told.collect())
     }
+}
+
+/// Labels and annotations of words such as name=value; the first may be the alert's name alone.
+pub fn pairs(labels: &[String], annotations: &[String]) -> Result<(Map<String, Value>, Map<String, Value>)> {
+    let label = |(number, label): (usize, &String)| {
+        let (name, value) = match label.split_once('=') {
+            Some(pair) => pair,
+            None if number == 0 => ("alertname", &**label),
+            None => bail!("`{label}` is no label; write name=value (only the first may be the alert's name alone)"),
+        };
+        Ok((name.to_owned(), value.into()))
+    };
+    let annotation = |text: &String| {
+        let pair = text.split_once('=').ok_or_else(|| anyhow!("`{text}` is no annotation; write name=value"))?;
+        Ok((pair.0.to_owned(), Value::from(pair.1)))
+    };
+    let labels = labels.iter().enumerate().map(label).collect::<Result<_>>()?;
+    Ok((labels, annotations.iter().map(annotation).collect::<Result<_>>()?))
 }
 
 /// An array as the API takes it, one of its elements, or the webhook's payload.

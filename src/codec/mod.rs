@@ -117,6 +117,12 @@ impl Formats {
             FactKind::Incident => Fact::Incident(self.decode(bytes, expected)?),
             FactKind::SlackAction => Fact::SlackAction(self.decode(bytes, expected)?),
             FactKind::SlackOutcome => Fact::SlackOutcome(self.decode(bytes, expected)?),
+            FactKind::Payload => Fact::Payload(self.decode(bytes, expected)?),
+            FactKind::Response => Fact::Response(self.decode(bytes, expected)?),
+            FactKind::ActionRun => Fact::ActionRun(self.decode(bytes, expected)?),
+            FactKind::Cause => Fact::Cause(self.decode(bytes, expected)?),
+            FactKind::Silence => Fact::Silence(self.decode(bytes, expected)?),
+            FactKind::Rotation => Fact::Rotation(self.decode(bytes, expected)?),
             FactKind::Own(kind) => Fact::Own(self.open_own(kind, bytes)?),
         })
     }
@@ -130,6 +136,12 @@ impl Formats {
             Fact::Incident(incident) => format.encode(incident, out),
             Fact::SlackAction(action) => format.encode(action, out),
             Fact::SlackOutcome(outcome) => format.encode(outcome, out),
+            Fact::Payload(payload) => format.encode(payload, out),
+            Fact::Response(response) => format.encode(response, out),
+            Fact::ActionRun(run) => format.encode(run, out),
+            Fact::Cause(cause) => format.encode(cause, out),
+            Fact::Silence(silence) => format.encode(silence, out),
+            Fact::Rotation(rotation) => format.encode(rotation, out),
             Fact::Own(own) => {
                 envelope::begin(format.id, out);
                 out.extend_from_slice(&own.body);
@@ -192,6 +204,9 @@ mod tests {
             level: None,
             mention: Mention::Nobody,
             level_reason: None,
+            episode: None,
+            muted_until_ms: None,
+            muted_by: None,
         }
     }
 

@@ -28,7 +28,7 @@ impl Choice {
     }
 }
 
-/// A moment as people write it: RFC 3339, or a span before now such as `30m`, `2h`, `7d`.
+/// A moment as people write it: RFC 3339, or a span before now such as `30m`, `-2h`, `7d`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
     At(EventTime),
@@ -58,7 +58,8 @@ impl FromStr for Moment {
                 'd' => 86_400_000,
                 _ => return None,
             };
-            text.strip_suffix(unit)?.parse::<u32>().ok().map(|n| Moment::Ago(i64::from(n) * ms))
+            let number = text.strip_suffix(unit)?;
+            number.strip_prefix('-').unwrap_or(number).parse::<u32>().ok().map(|n| Moment::Ago(i64::from(n) * ms))
         };
         let at = || Some(Moment::At(EventTime(text.parse::<jiff::Timestamp>().ok()?.as_millisecond())));
         span().or_else(at).ok_or_else(|| format!("`{text}` is no moment; write 30m, 2h, 7d or 2026-11-23T08:00:00Z"))
@@ -122,6 +123,8 @@ mod tests {
         let since = |text: &str| text.parse::<Moment>().map(|moment| moment.from(now).0);
         assert_eq!(since("30m"), Ok(100_000_000 - 1_800_000));
         assert_eq!(since("1d"), Ok(100_000_000 - 86_400_000));
+        assert_eq!(since("-1d"), since("1d"));
+        assert!(since("--1d").is_err());
         assert_eq!(since("1970-01-01T00:00:05Z"), Ok(5_000));
         assert!(since("yesterday").unwrap_err().contains("write 30m"));
         assert!(since("5 minutes").is_err() && since("").is_err() && since("é").is_err());

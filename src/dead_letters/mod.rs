@@ -14,6 +14,9 @@
 //! committed is seen, for marks are read *after* the producer has its id, up to the true end. A commit of unknown outcome is
 //! resolved by a renewed producer and reading again. Only who asks for a letter `again` has it put back twice.
 //!
+//! **Topics of others** (`ingest.kafka`) are not written to: their letters are read again here, by the parsers and rules as they are
+//! now, and it is their facts that stand in the transaction with the mark. One that is still refused stays as it is, and is told.
+//!
 //! What dies again is a new letter: the record has a new offset, and its header leads back to the first.
 
 mod choice;

@@ -1,6 +1,6 @@
 //! Puts letters back, exactly once: the original and its mark in one transaction.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -9,10 +9,13 @@ use serde::Serialize;
 
 use super::{Choice, Letter, MARK_HEADER, ORIGIN_HEADER, Shelf};
 use crate::app::cluster::Cluster;
+use crate::app::schemas;
+use crate::ingest::kafka::records::Records;
 use crate::log;
 use crate::log::kafka::{Identity, KafkaWriter};
 use crate::record::{EventTime, Header, NewRecord, Offset, Partition, Topic, TopicPartition};
 use crate::runtime::failpoint;
+use crate::topology::dead_letter::DeadLetter;
 use crate::topology::graph::acls::written;
 
 /// Of one transaction: what is more is cut into several, each whole.
@@ -50,12 +53,15 @@ pub struct Retried {
     pub told: String,
 }
 
-/// Letters of one transaction.
+/// Letters of one transaction, each with what is written for it.
 #[derive(Default)]
 struct Chunk {
-    letters: Vec<Letter>,
+    letters: Vec<(Letter, Vec<NewRecord>)>,
     bytes: usize,
 }
+
+/// What reads letters of topics of others again: to these nothing is written.
+type Sources = BTreeMap<String, Records>;
 
 /// `progress` is told how many are put back.
 pub async fn retry(cluster: &mut Cluster, wish: &Wish, now: EventTime, progress: impl Fn(usize)) -> Result<Outcome> {
@@ -75,24 +81,39 @@ pub async fn retry(cluster: &mut Cluster, wish: &Wish, now: EventTime, progress:
     };
     let run = format!("{}-{}", now.0, std::process::id());
     let shelf = Shelf::read(cluster).await?;
+    let sources = sources(cluster).await?;
     let mut outcome = Outcome { dry_run: wish.dry_run, ..Outcome::default() };
     let mut seen = BTreeSet::new();
     require_ids(cluster, &shelf, &wish.ids)?;
     for (partition, end) in shelf.partitions() {
         let mut next = cluster.reader.watermarks(&partition)?.low;
         while next < end {
-            let chunk = chunk(cluster, &shelf, &partition, (&mut next, end), wish, &mut seen, &mut outcome)?;
+            let mut search = Search { shelf: &shelf, sources: &sources, wish, seen: &mut seen };
+            let chunk = chunk(cluster, &mut search, &partition, (&mut next, end), &mut outcome)?;
             if let Some(writer) = writer.as_mut().filter(|_| !chunk.letters.is_empty()) {
                 put_back(cluster, writer, &chunk, &run, now).await?;
             }
-            outcome.retried.extend(chunk.letters.iter().map(|Letter { letter, .. }| Retried {
+            outcome.retried.extend(chunk.letters.iter().map(|(Letter { letter, .. }, records)| Retried {
                 id: letter.id(),
-                told: format!("{}-{}", letter.topic, letter.partition),
+                told: match sources.get(&letter.topic) {
+                    Some(_) if records.len() == 1 => "1 fact".to_owned(),
+                    Some(_) => format!("{} facts", records.len()),
+                    None => format!("{}-{}", letter.topic, letter.partition),
+                },
             }));
             progress(outcome.retried.len());
         }
     }
     Ok(outcome)
+}
+
+async fn sources(cluster: &Cluster) -> Result<Sources> {
+    if cluster.topology.settings.sources().is_empty() {
+        return Ok(Sources::default());
+    }
+    let registered = schemas::look_up(&cluster.topology, &cluster.endpoints).await?;
+    let sources = cluster.endpoints.sources(&cluster.topology, &registered).into_iter();
+    Ok(sources.map(|source| (source.topic.to_string(), source.records)).collect())
 }
 
 /// Before anything is written: a name that is wrong is told at once.
@@ -117,16 +138,14 @@ fn require_ids(cluster: &mut Cluster, shelf: &Shelf, ids: &[String]) -> Result<(
 /// The next letters that are wished for; `next` moves past what was read.
 fn chunk(
     cluster: &mut Cluster,
-    shelf: &Shelf,
+    search: &mut Search<'_>,
     partition: &TopicPartition,
     (next, end): (&mut Offset, Offset),
-    wish: &Wish,
-    seen: &mut BTreeSet<String>,
     outcome: &mut Outcome,
 ) -> Result<Chunk> {
     let (mut chunk, mut reached, mut found) = (Chunk::default(), end, Vec::new());
     cluster.scan(partition, (*next, end), |record| {
-        found.extend(shelf.letter(record));
+        found.extend(search.shelf.letter(record));
         chunk.bytes += record.value.map_or(0, <[u8]>::len);
         if found.len() < LETTERS_MAX && chunk.bytes < BYTES_MAX {
             return ControlFlow::Continue(());
@@ -137,39 +156,56 @@ fn chunk(
     *next = reached;
     for letter in found {
         match letter {
-            Ok(letter) => sort(cluster, letter, wish, seen, &mut chunk, outcome),
-            Err(none) if wish.ids.is_empty() => outcome.failed.push(format!("{}: {}", none.place, none.why)),
+            Ok(letter) => search.sort(cluster, letter, &mut chunk, outcome),
+            Err(none) if search.wish.ids.is_empty() => outcome.failed.push(format!("{}: {}", none.place, none.why)),
             Err(_) => {}
         }
     }
     Ok(chunk)
 }
 
-/// Two readers may have put the same record aside: it is put back once.
-fn sort(
-    cluster: &Cluster,
-    letter: Letter,
-    wish: &Wish,
-    seen: &mut BTreeSet<String>,
-    chunk: &mut Chunk,
-    outcome: &mut Outcome,
-) {
-    let id = letter.letter.id();
-    let wanted = if wish.ids.is_empty() { wish.choice.takes(&letter) } else { wish.ids.contains(&id) };
-    if !wanted || !seen.insert(id.clone()) {
-        return;
-    }
-    if letter.retried.times > 0 && !wish.again {
-        if !wish.ids.is_empty() {
-            let told = letter.retried.at_ms.map(crate::app::decoded::time).unwrap_or_default();
-            outcome.skipped.push(Retried { id, told });
+/// What is looked for, and where.
+struct Search<'s> {
+    shelf: &'s Shelf,
+    sources: &'s Sources,
+    wish: &'s Wish,
+    seen: &'s mut BTreeSet<String>,
+}
+
+impl Search<'_> {
+    /// Two readers may have put the same record aside: it is put back once.
+    fn sort(&mut self, cluster: &Cluster, letter: Letter, chunk: &mut Chunk, outcome: &mut Outcome) {
+        let (id, wish) = (letter.letter.id(), self.wish);
+        let wanted = if wish.ids.is_empty() { wish.choice.takes(&letter) } else { wish.ids.contains(&id) };
+        if !wanted || !self.seen.insert(id.clone()) {
+            return;
         }
-        return;
+        if letter.retried.times > 0 && !wish.again {
+            if !wish.ids.is_empty() {
+                let told = letter.retried.at_ms.map(crate::app::decoded::time).unwrap_or_default();
+                outcome.skipped.push(Retried { id, told });
+            }
+            return;
+        }
+        match self.records(cluster, &letter) {
+            Ok(records) => chunk.letters.push((letter, records)),
+            Err(error) => outcome.failed.push(format!("{id}: {error}")),
+        }
     }
-    let original = Topic::from(&*letter.letter.topic);
-    match cluster.partition(&original, Partition(letter.letter.partition)) {
-        Ok(_) => chunk.letters.push(letter),
-        Err(error) => outcome.failed.push(format!("{id}: {error}")),
+
+    /// What is written for a letter: itself, where it came from; or the facts of what others wrote, read again.
+    fn records(&self, cluster: &Cluster, letter: &Letter) -> Result<Vec<NewRecord>, String> {
+        let DeadLetter { topic, partition, reader, .. } = &letter.letter;
+        if let Some(source) = self.sources.get(topic) {
+            return source.again(&letter.letter);
+        }
+        if *reader == cluster.topology.names.ingest_group(topic) {
+            return Err(
+                "others write this topic, and it is no longer read; name it under `ingest.kafka` again".to_owned()
+            );
+        }
+        let found = cluster.partition(&Topic::from(&**topic), Partition(*partition));
+        found.map(|_| vec![original(letter)]).map_err(|error| error.to_string())
     }
 }
 
@@ -182,8 +218,10 @@ async fn put_back(
     now: EventTime,
 ) -> Result<()> {
     let letters = cluster.topology.names.dead_letters();
-    let records: Vec<_> =
-        chunk.letters.iter().flat_map(|letter| [original(letter), mark(&letters, letter, run, now)]).collect();
+    let marked = |(letter, records): &(Letter, Vec<NewRecord>)| {
+        records.iter().cloned().chain([mark(&letters, letter, run, now)]).collect::<Vec<_>>()
+    };
+    let records: Vec<_> = chunk.letters.iter().flat_map(marked).collect();
     for attempt in 1.. {
         let error = match transact(writer, &records) {
             Ok(()) => return Ok(()),
@@ -197,7 +235,7 @@ async fn put_back(
                 // A chunk is whole: one of its marks tells of all.
                 let shelf = Shelf::read(cluster).await?;
                 let ours = |letter: &Letter| shelf.marks(&letter.letter.id()).run.as_deref() == Some(run);
-                if chunk.letters.first().is_some_and(ours) {
+                if chunk.letters.first().is_some_and(|(letter, _)| ours(letter)) {
                     return Ok(());
                 }
             }

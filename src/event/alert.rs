@@ -1,7 +1,7 @@
 //! An alert as its source told it: one fact per alert and change, never a lump. Topic `oncall.alerts.v1`, keyed by service.
 //!
 //! Identity is `fingerprint` (the alert) and `starts_at_ms` (the episode), as Alertmanager's own; a group key is no
-//! identity, for it changes with the sender's configuration. `level`, `mention` and `level_reason` are empty as ingested:
+//! identity, for it changes with the sender's configuration. A source that tells no start may name the `episode` instead. `level`, `mention` and `level_reason` are empty as ingested:
 //! the level operator fills them.
 
 use serde::{Deserialize, Serialize};
@@ -38,6 +38,16 @@ pub struct Alert<'a> {
     /// Which rule gave the level, in words.
     #[serde(default)]
     pub level_reason: Option<Text<'a>>,
+    /// The episode's name, of a source that does not tell its start: `starts_at_ms` is then when this was told, and while it
+    /// fires all tellings of one name are one episode.
+    #[serde(default)]
+    pub episode: Option<Text<'a>>,
+    /// Until when a silence that was in force as it was received asks for quiet.
+    #[serde(default)]
+    pub muted_until_ms: Option<i64>,
+    /// Id of that silence.
+    #[serde(default)]
+    pub muted_by: Option<Text<'a>>,
 }
 
 impl Alert<'_> {
@@ -59,6 +69,9 @@ impl Alert<'_> {
             level: self.level,
             mention: self.mention,
             level_reason: self.level_reason.map(Text::into_owned),
+            episode: self.episode.map(Text::into_owned),
+            muted_until_ms: self.muted_until_ms,
+            muted_by: self.muted_by.map(Text::into_owned),
         }
     }
 }
@@ -88,4 +101,7 @@ pub enum Mention {
     Nobody,
     Owner,
     Sre,
+    /// Who is active in the channel.
+    Here,
+    Channel,
 }

@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::action_run::RunStatus;
 use super::alert::{AlertStatus, Level, Mention};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,7 +23,8 @@ pub struct Incident {
     /// The highest level of its alerts over its life since it last opened.
     pub level: Level,
     pub level_reason: String,
-    /// Whom *this change* may wake; `Nobody` for every change that is not an opening or an escalation.
+    /// Whom *this change* may wake; `Nobody` for every change that is not an opening, an escalation, an end of quiet, or nobody's
+    /// having taken it in hand.
     #[serde(default)]
     pub mention: Mention,
     pub opened_at_ms: i64,
@@ -44,6 +46,9 @@ pub struct Incident {
     pub suspects: Vec<Suspect>,
     pub runbook_url: Option<String>,
     pub dashboard_url: Option<String>,
+    /// What people do about it; `None` as the incident and suspects operators say it, filled by the attention operator.
+    #[serde(default)]
+    pub attention: Option<Attention>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +67,17 @@ pub enum IncidentChange {
     SuspectsChanged,
     Resolved,
     Reopened,
+    Acknowledged,
+    /// Who had it in hand gave it back.
+    Unacknowledged,
+    /// Nobody took it in hand in time: somebody further is told.
+    Unattended,
+    Assigned,
+    Muted,
+    /// People are told of it again.
+    Unmuted,
+    /// Only the log, a run, or what helped before is new.
+    Noted,
 }
 
 /// One alert inside an incident, reduced to what people and ranking need.
@@ -80,6 +96,12 @@ pub struct IncidentAlert {
     /// `summary` or `description`, or the name.
     pub summary: String,
     pub generator_url: Option<String>,
+    /// Until when a silence asks for quiet, as it was told with the alert.
+    #[serde(default)]
+    pub muted_until_ms: Option<i64>,
+    /// Id of that silence.
+    #[serde(default)]
+    pub muted_by: Option<String>,
 }
 
 /// A deploy that may have caused the incident, and why it is ranked where it is.
@@ -97,4 +119,82 @@ pub struct Suspect {
     /// In words, the strongest first.
     #[serde(default)]
     pub reasons: Vec<String>,
+}
+
+/// What people do about an incident, and what fairlead does because they do or do not.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Attention {
+    /// Name of who has it in hand.
+    pub acknowledged_by: Option<String>,
+    pub acknowledged_at_ms: Option<i64>,
+    /// Slack id of whose it is.
+    pub assignee: Option<String>,
+    /// Why nobody is told of it.
+    pub muted: Option<Muted>,
+    /// How often somebody further was told because nobody had it in hand, since it last opened.
+    pub escalations: i32,
+    /// The oldest first; bounded, the oldest are counted in `log_omitted`.
+    pub log: Vec<LogEntry>,
+    pub log_omitted: i32,
+    /// The last runs of actions, the oldest first; bounded.
+    pub runs: Vec<IncidentRun>,
+    /// What helped the last times, the latest first; bounded.
+    pub helped: Vec<Helped>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Muted {
+    pub kind: MuteKind,
+    /// `None`: when its cause is over.
+    pub until_ms: Option<i64>,
+    /// In words: who asked for it and why, or which cause.
+    pub reason: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MuteKind {
+    /// By a person, for this incident.
+    Snoozed,
+    /// By silences of all its alerts.
+    Silenced,
+    /// By a planned window.
+    Maintenance,
+    /// What it depends on is down.
+    Symptom,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LogEntry {
+    pub at_ms: i64,
+    /// Name of who did it; `None` if fairlead did.
+    pub by: Option<String>,
+    /// In words, without markup.
+    pub text: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct IncidentRun {
+    pub id: String,
+    /// As the topology names it.
+    pub action: String,
+    pub by: String,
+    pub status: RunStatus,
+    pub at_ms: i64,
+    /// HTTP status or exit code.
+    pub result: Option<String>,
+    /// The end of what it printed or answered, cut.
+    pub output: Option<String>,
+    /// Version of the incident with which it was asked for: who saw an older one did not see that.
+    #[serde(default)]
+    pub version: i32,
+}
+
+/// What came before the end of an earlier incident that bore an alert of the same fingerprint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Helped {
+    pub incident_id: String,
+    pub resolved_at_ms: i64,
+    pub text: String,
 }

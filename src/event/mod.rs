@@ -5,20 +5,36 @@
 //! by what a fact is keyed. Nothing here knows an operator, a topic's name or a codec.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::disallowed_macros)]
 
+pub mod action_run;
 pub mod alert;
+pub mod cause;
 pub mod deploy;
 pub mod incident;
+mod json;
 pub mod own;
+pub mod payload;
+pub mod response;
+pub mod rotation;
+pub mod silence;
 pub mod slack;
 pub mod text;
 pub mod words;
 
 use std::fmt;
 
+pub use action_run::{ActionRun, RunStatus};
 pub use alert::{Alert, AlertStatus, Level, Mention};
+pub use cause::Cause;
 pub use deploy::{Deploy, DeployKind, DeployOutcome};
-pub use incident::{Incident, IncidentAlert, IncidentChange, IncidentState, Suspect};
+pub use incident::{
+    Attention, Helped, Incident, IncidentAlert, IncidentChange, IncidentRun, IncidentState, LogEntry, MuteKind, Muted,
+    Suspect,
+};
 pub use own::{OwnFact, OwnKind};
+pub use payload::Payload;
+pub use response::{Response, ResponseVerb};
+pub use rotation::{Rotation, Shift};
+pub use silence::{Silence, SilenceMatcher};
 pub use slack::{SlackAction, SlackActionKind, SlackOutcome, SlackStatus};
 pub use text::{Labels, Text};
 
@@ -33,6 +49,12 @@ pub enum Fact<'a> {
     Incident(Incident),
     SlackAction(SlackAction),
     SlackOutcome(SlackOutcome),
+    Payload(Payload),
+    Response(Response),
+    ActionRun(ActionRun),
+    Cause(Cause),
+    Silence(Silence),
+    Rotation(Rotation),
     Own(OwnFact<'a>),
 }
 
@@ -44,6 +66,12 @@ impl Fact<'_> {
             Fact::Incident(_) => FactKind::Incident,
             Fact::SlackAction(_) => FactKind::SlackAction,
             Fact::SlackOutcome(_) => FactKind::SlackOutcome,
+            Fact::Payload(_) => FactKind::Payload,
+            Fact::Response(_) => FactKind::Response,
+            Fact::ActionRun(_) => FactKind::ActionRun,
+            Fact::Cause(_) => FactKind::Cause,
+            Fact::Silence(_) => FactKind::Silence,
+            Fact::Rotation(_) => FactKind::Rotation,
             Fact::Own(own) => FactKind::Own(own.kind),
         }
     }
@@ -56,6 +84,12 @@ impl Fact<'_> {
             Fact::Incident(incident) => &incident.service,
             Fact::SlackAction(action) => &action.incident_id,
             Fact::SlackOutcome(outcome) => &outcome.incident_id,
+            Fact::Payload(payload) => &payload.endpoint,
+            Fact::Response(response) => &response.service,
+            Fact::ActionRun(run) => &run.service,
+            Fact::Cause(cause) => &cause.service,
+            Fact::Silence(silence) => &silence.id,
+            Fact::Rotation(rotation) => &rotation.name,
             Fact::Own(own) => &own.key,
         }
     }
@@ -67,6 +101,12 @@ impl Fact<'_> {
             Fact::Incident(incident) => Fact::Incident(incident),
             Fact::SlackAction(action) => Fact::SlackAction(action),
             Fact::SlackOutcome(outcome) => Fact::SlackOutcome(outcome),
+            Fact::Payload(payload) => Fact::Payload(payload),
+            Fact::Response(response) => Fact::Response(response),
+            Fact::ActionRun(run) => Fact::ActionRun(run),
+            Fact::Cause(cause) => Fact::Cause(cause),
+            Fact::Silence(silence) => Fact::Silence(silence),
+            Fact::Rotation(rotation) => Fact::Rotation(rotation),
             Fact::Own(own) => Fact::Own(own.into_owned()),
         }
     }
@@ -87,6 +127,13 @@ impl TryFrom<Fact<'_>> for Incident {
     }
 }
 
+impl TryFrom<Fact<'_>> for Rotation {
+    type Error = FactKind;
+    fn try_from(fact: Fact<'_>) -> Result<Self, FactKind> {
+        if let Fact::Rotation(rotation) = fact { Ok(rotation) } else { Err(fact.kind()) }
+    }
+}
+
 /// The name of a fact as topology files spell it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -96,14 +143,31 @@ pub enum FactKind {
     Incident,
     SlackAction,
     SlackOutcome,
+    Payload,
+    Response,
+    ActionRun,
+    Cause,
+    Silence,
+    Rotation,
     #[serde(skip)]
     Own(&'static OwnKind),
 }
 
 impl FactKind {
     /// Those that ship.
-    pub const ALL: [FactKind; 5] =
-        [FactKind::Alert, FactKind::Deploy, FactKind::Incident, FactKind::SlackAction, FactKind::SlackOutcome];
+    pub const ALL: [FactKind; 11] = [
+        FactKind::Alert,
+        FactKind::Deploy,
+        FactKind::Incident,
+        FactKind::SlackAction,
+        FactKind::SlackOutcome,
+        FactKind::Payload,
+        FactKind::Response,
+        FactKind::ActionRun,
+        FactKind::Cause,
+        FactKind::Silence,
+        FactKind::Rotation,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -112,6 +176,12 @@ impl FactKind {
             FactKind::Incident => "incident",
             FactKind::SlackAction => "slack_action",
             FactKind::SlackOutcome => "slack_outcome",
+            FactKind::Payload => "payload",
+            FactKind::Response => "response",
+            FactKind::ActionRun => "action_run",
+            FactKind::Cause => "cause",
+            FactKind::Silence => "silence",
+            FactKind::Rotation => "rotation",
             FactKind::Own(own) => own.name,
         }
     }
@@ -119,8 +189,16 @@ impl FactKind {
     /// What [`Fact::key`] is: facts meet in one state only if they are keyed by the same.
     pub fn keyed_by(self) -> &'static str {
         match self {
-            FactKind::Alert | FactKind::Deploy | FactKind::Incident => "service",
+            FactKind::Alert
+            | FactKind::Deploy
+            | FactKind::Incident
+            | FactKind::Response
+            | FactKind::ActionRun
+            | FactKind::Cause => "service",
             FactKind::SlackAction | FactKind::SlackOutcome => "incident",
+            FactKind::Payload => "endpoint",
+            FactKind::Silence => "silence",
+            FactKind::Rotation => "rotation",
             FactKind::Own(own) => own.keyed_by,
         }
     }
@@ -133,6 +211,12 @@ impl FactKind {
             FactKind::Incident => include_str!("../../schemas/incident.avsc"),
             FactKind::SlackAction => include_str!("../../schemas/slack_action.avsc"),
             FactKind::SlackOutcome => include_str!("../../schemas/slack_outcome.avsc"),
+            FactKind::Payload => include_str!("../../schemas/payload.avsc"),
+            FactKind::Response => include_str!("../../schemas/response.avsc"),
+            FactKind::ActionRun => include_str!("../../schemas/action_run.avsc"),
+            FactKind::Cause => include_str!("../../schemas/cause.avsc"),
+            FactKind::Silence => include_str!("../../schemas/silence.avsc"),
+            FactKind::Rotation => include_str!("../../schemas/rotation.avsc"),
             FactKind::Own(own) => own.schema_json,
         }
     }

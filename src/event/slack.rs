@@ -16,7 +16,7 @@ pub struct SlackAction {
     /// Version of the incident that this renders.
     pub version: i32,
     pub kind: SlackActionKind,
-    /// Channel name (`#oncall-payments`) or id.
+    /// Channel name (`#oncall-payments`) or id, or a user group's.
     pub channel: String,
     pub level: Level,
     /// Fallback and notification text; holds the mention, if any.
@@ -26,7 +26,13 @@ pub struct SlackAction {
     /// The last word on this incident for now (resolved): never coalesced away.
     #[serde(default)]
     pub terminal: bool,
+    /// Of a reply: whether it is shown in the channel too.
+    #[serde(default)]
+    pub broadcast: bool,
     pub created_at_ms: i64,
+    /// Of [`SlackActionKind::SetGroup`]: everybody whom the group shall hold.
+    #[serde(default)]
+    pub users: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -38,6 +44,17 @@ pub enum SlackActionKind {
     UpdateRoot,
     /// A message in the root's thread.
     Reply,
+    /// The one message in the root's thread that holds the incident's log: posted once, then rewritten to this version.
+    Log,
+    /// Makes a user group, named in place of the channel, hold these users and nobody else.
+    SetGroup,
+}
+
+impl SlackActionKind {
+    /// Whether it says anew what stands already, instead of adding to it.
+    pub fn rewrites(self) -> bool {
+        matches!(self, Self::UpdateRoot | Self::Log | Self::SetGroup)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,7 +64,8 @@ pub struct SlackOutcome {
     pub version: i32,
     pub kind: SlackActionKind,
     pub status: SlackStatus,
-    /// Counts the calls for this action, from 1.
+    /// Counts the calls of this action that may have had an effect, from 1: a call that surely had none is made again under
+    /// the same number.
     #[serde(default = "first_attempt")]
     pub attempt: i32,
     pub channel: String,
@@ -59,6 +77,8 @@ pub struct SlackOutcome {
     pub thread_ts: Option<String>,
     pub error: Option<String>,
     pub at_ms: i64,
+    /// Where in the actions' topic, in the same partition, the action is: what was told can be read again there.
+    pub action_offset: Option<i64>,
 }
 
 fn first_attempt() -> i32 {
@@ -77,4 +97,8 @@ pub enum SlackStatus {
     Unknown,
     /// A newer version of the same message made it needless.
     Superseded,
+    /// Durable before the message `ts`, which should not be there, is deleted.
+    Removing,
+    /// Nothing (more) that should not be there was found, `error` aside. `ts` is the message that the search was about.
+    Swept,
 }

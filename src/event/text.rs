@@ -163,6 +163,17 @@ impl<'a> Labels<'a> {
         self.0.as_slice().iter().cloned().map(|(name, value)| (name.into_owned(), value.into_owned())).collect()
     }
 
+    /// With one more pair, unless there is one of this name.
+    pub fn or(self, name: impl Into<Text<'a>>, value: impl Into<Text<'a>>) -> Self {
+        let name = name.into();
+        if self.get(&name).is_some() {
+            return self;
+        }
+        let Self(mut pairs) = self;
+        pairs.push((name, value.into()));
+        Self::from_pairs(pairs)
+    }
+
     fn from_pairs(mut pairs: Pairs<'a>) -> Self {
         let sorted = pairs.as_mut_slice();
         if !sorted.is_sorted_by(|a, b| a.0 < b.0) {
@@ -247,6 +258,12 @@ mod tests {
     fn an_optional_text_borrows_too() {
         let text: Option<Text<'_>> = serde_json::from_str(r#""plain""#).unwrap();
         assert!(matches!(text, Some(Text(Cow::Borrowed("plain")))));
+    }
+
+    #[test]
+    fn one_more_pair_does_not_replace_another() {
+        let labels = Labels::default().or("b", "1").or("a", "2").or("b", "3");
+        assert_eq!(labels.iter().collect::<Vec<_>>(), [("a", "2"), ("b", "1")]);
     }
 
     #[test]

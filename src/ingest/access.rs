@@ -1,4 +1,4 @@
-//! Who may send: bearer tokens, several at once so that one can be replaced while both are valid.
+//! Who may send: bearer tokens and other keys, several at once so that one can be replaced while both are valid.
 //!
 //! Invariants: only digests of tokens are kept, none is ever printed; comparison takes the same time whatever is told.
 //! Without tokens nothing starts, unless that is asked for by name, and then only on loopback.
@@ -16,9 +16,9 @@ const SHORTEST: usize = 16;
 
 #[derive(Debug, Error)]
 pub enum Error {
-    #[error("{origin} holds no bearer token; put one there, for example the output of `openssl rand -hex 32`")]
+    #[error("{origin} holds no secret; put one there, for example the output of `openssl rand -hex 32`")]
     Empty { origin: String },
-    #[error("bearer token {number} of {origin} is shorter than {SHORTEST} characters; use `openssl rand -hex 32`")]
+    #[error("secret {number} of {origin} is shorter than {SHORTEST} characters; use `openssl rand -hex 32`")]
     Short { origin: String, number: usize },
     #[error("cannot read the bearer tokens in {path}: {error}")]
     File { path: String, error: std::io::Error },
@@ -36,17 +36,23 @@ pub enum Access {
     Open,
 }
 
+/// Secrets parted by white space; a line that starts with `#` is a comment. `origin` is where they were found.
+pub fn secrets<'t>(text: &'t str, origin: &str) -> Result<Vec<&'t str>, Error> {
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+    let secrets: Vec<_> = lines.flat_map(str::split_whitespace).collect();
+    if secrets.is_empty() {
+        return Err(Error::Empty { origin: origin.to_owned() });
+    }
+    match secrets.iter().position(|secret| secret.len() < SHORTEST) {
+        Some(short) => Err(Error::Short { origin: origin.to_owned(), number: short + 1 }),
+        None => Ok(secrets),
+    }
+}
+
 impl Access {
-    /// Tokens parted by white space; a line that starts with `#` is a comment. `origin` is where they were found.
+    /// Tokens as [`secrets`] reads them.
     pub fn from_text(text: &str, origin: &str) -> Result<Self, Error> {
-        let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
-        let tokens: Vec<_> = lines.flat_map(str::split_whitespace).collect();
-        if tokens.is_empty() {
-            return Err(Error::Empty { origin: origin.to_owned() });
-        }
-        if let Some(short) = tokens.iter().position(|token| token.len() < SHORTEST) {
-            return Err(Error::Short { origin: origin.to_owned(), number: short + 1 });
-        }
+        let tokens = secrets(text, origin)?;
         Ok(Access::Tokens(tokens.into_iter().map(|token| Sha256::digest(token).into()).collect()))
     }
 
@@ -66,12 +72,19 @@ impl Access {
 
     /// `authorization` is the value of that header.
     pub fn allows(&self, authorization: Option<&str>) -> bool {
-        let Access::Tokens(tokens) = self else { return true };
+        if matches!(self, Access::Open) {
+            return true;
+        }
         let Some((scheme, told)) = authorization.and_then(|value| value.split_once(' ')) else { return false };
-        let told: [u8; 32] = Sha256::digest(told.trim()).into();
+        self.knows(told.trim()) && scheme.eq_ignore_ascii_case("bearer")
+    }
+
+    /// Whether `told` is one of the tokens.
+    pub fn knows(&self, told: &str) -> bool {
+        let Access::Tokens(tokens) = self else { return true };
+        let told: [u8; 32] = Sha256::digest(told).into();
         // Every token is compared, so that the time tells not even which one was met.
-        let known = tokens.iter().fold(Choice::from(0), |known, token| known | token.ct_eq(&told));
-        scheme.eq_ignore_ascii_case("bearer") && bool::from(known)
+        bool::from(tokens.iter().fold(Choice::from(0), |known, token| known | token.ct_eq(&told)))
     }
 }
 
@@ -108,8 +121,8 @@ mod tests {
     #[test]
     fn no_tokens_or_short_ones_start_nothing_and_open_means_loopback() {
         let refused = |text: &str| Access::from_text(text, "$TOKENS").unwrap_err().to_string();
-        assert!(refused(" \n# none\n").starts_with("$TOKENS holds no bearer token"));
-        assert!(refused(&format!("{OLD} secret")).contains("token 2 of $TOKENS is shorter"));
+        assert!(refused(" \n# none\n").starts_with("$TOKENS holds no secret"));
+        assert!(refused(&format!("{OLD} secret")).contains("secret 2 of $TOKENS is shorter"));
         assert!(!refused("hunter2").contains("hunter2"));
         let listen = |address: &str| Access::Open.check(address.parse().unwrap());
         assert!(listen("127.0.0.1:8080").is_ok() && listen("[::1]:8080").is_ok());

@@ -15,11 +15,8 @@ use serde_json::Value;
 
 use super::json::{Node, Refusal, parse};
 use super::{Reading, Rules, fingerprint, mapping, time};
-use crate::event::{Alert, AlertStatus, Fact, Mention, Text};
+use crate::event::{Alert, AlertStatus, Fact, Text};
 use crate::record::EventTime;
-
-/// What an alert is called that bears no `alertname`.
-const UNNAMED: &str = "unnamed";
 
 /// `POST /webhooks/alertmanager`
 pub fn webhook(body: &[u8], rules: &Rules, now: EventTime) -> Result<Reading, Refusal> {
@@ -28,12 +25,27 @@ pub fn webhook(body: &[u8], rules: &Rules, now: EventTime) -> Result<Reading, Re
     insist_on_version_4(&root)?;
     let alerts = root.required("alerts")?;
     let mut reading = Reading::of_items(&alerts, "the alerts", &rules.limits, |alert| {
-        let episode = told_by_status(alert, now)?;
-        let fingerprint = alert.optional_text("fingerprint", rules.limits.label_name_bytes_max)?;
-        read(alert, "alertmanager", fingerprint, episode, rules).map(Some)
+        webhook_alert(alert, "alertmanager", rules, now).map(|alert| Some(Fact::Alert(alert)))
     })?;
-    reading.omitted_by_sender = root.field("truncatedAlerts").and_then(|count| count.value.as_u64()).unwrap_or(0);
+    reading.omitted_by_sender = omitted(&root);
     Ok(reading)
+}
+
+/// One alert of a webhook's payload: Alertmanager's, or Grafana's, which has it from there.
+pub(super) fn webhook_alert(
+    alert: &Node<'_>,
+    source: &'static str,
+    rules: &Rules,
+    now: EventTime,
+) -> Result<Alert<'static>, Refusal> {
+    let episode = told_by_status(alert, now)?;
+    let fingerprint = alert.optional_text("fingerprint", rules.limits.label_name_bytes_max)?;
+    read(alert, source, fingerprint, episode, rules)
+}
+
+/// Alerts of the group that its sender left out.
+pub(super) fn omitted(root: &Node<'_>) -> u64 {
+    root.field("truncatedAlerts").and_then(|count| count.value.as_u64()).unwrap_or(0)
 }
 
 /// `POST /api/v2/alerts`
@@ -41,14 +53,15 @@ pub fn api(body: &[u8], rules: &Rules, now: EventTime) -> Result<Reading, Refusa
     let value = parse(body)?;
     let root = Node::root(&value);
     if value.get("alerts").is_some() {
-        return Err(root.refuse(
-            "this is Alertmanager's webhook, not its API",
-            "send it to /webhooks/alertmanager; here belongs an array of alerts",
-        ));
+        let (problem, path) = match value.get("orgId") {
+            Some(_) => ("this is Grafana's webhook, not Alertmanager's API", "/webhooks/grafana"),
+            None => ("this is Alertmanager's webhook, not its API", "/webhooks/alertmanager"),
+        };
+        return Err(root.refuse(problem, format!("send it to {path}; here belongs an array of alerts")));
     }
     Reading::of_items(&root, "alerts", &rules.limits, |alert| {
         let episode = told_by_end(alert, now)?;
-        read(alert, "alertmanager-api", None, episode, rules).map(Some)
+        read(alert, "alertmanager-api", None, episode, rules).map(|alert| Some(Fact::Alert(alert)))
     })
 }
 
@@ -63,10 +76,9 @@ fn insist_on_version_4(root: &Node<'_>) -> Result<(), Refusal> {
     root.object("Alertmanager's webhook payload")?;
     match root.value.get("version").and_then(Value::as_str) {
         Some("4") => Ok(()),
-        _ if root.value.get("orgId").is_some() => Err(root.refuse(
-            "this is Grafana's webhook, not Alertmanager's",
-            "in Grafana, make the contact point one of type Alertmanager with this server's URL",
-        )),
+        _ if root.value.get("orgId").is_some() => {
+            Err(root.refuse("this is Grafana's webhook, not Alertmanager's", "send it to /webhooks/grafana"))
+        }
         Some(_) => {
             let version = root.required("version")?;
             Err(version.refuse(format!("expected version \"4\", found {}", version.found()), "update Alertmanager"))
@@ -115,10 +127,15 @@ fn told_by_end(alert: &Node<'_>, now: EventTime) -> Result<Episode, Refusal> {
 }
 
 fn resolved(alert: &Node<'_>, starts_at_ms: i64, end: i64) -> Result<Episode, Refusal> {
+    let ends_at_ms = Some(end_of(alert, starts_at_ms, end)?);
+    Ok(Episode { starts_at_ms, ends_at_ms, status: AlertStatus::Resolved })
+}
+
+pub(super) fn end_of(alert: &Node<'_>, starts_at_ms: i64, end: i64) -> Result<i64, Refusal> {
     if end < starts_at_ms {
         return Err(alert.refuse("it ends before it starts", "check \"startsAt\" and \"endsAt\""));
     }
-    Ok(Episode { starts_at_ms, ends_at_ms: Some(end), status: AlertStatus::Resolved })
+    Ok(end)
 }
 
 fn read(
@@ -127,32 +144,19 @@ fn read(
     fingerprint: Option<Text<'static>>,
     episode: Episode,
     rules: &Rules,
-) -> Result<Fact<'static>, Refusal> {
-    let Rules { mapping, limits } = rules;
+) -> Result<Alert<'static>, Refusal> {
+    let Rules { mapping, limits, .. } = rules;
     let labels = mapping::labels(&alert.required("labels")?, limits)?;
     let annotations = match alert.field("annotations") {
         Some(annotations) => mapping::annotations(&annotations, limits)?,
         None => Default::default(),
     };
-    // A link that does not fit is left out rather than cut: half a link leads nowhere.
-    let link = alert.field("generatorURL").map(|link| link.string()).transpose()?;
-    let link = link.filter(|link| !link.is_empty() && link.len() <= limits.text_bytes_max);
-    Ok(Fact::Alert(Alert {
-        source: source.into(),
-        fingerprint: fingerprint.unwrap_or_else(|| fingerprint::of(&labels).into()),
+    let fingerprint = fingerprint.unwrap_or_else(|| fingerprint::of(&labels).into());
+    Ok(Alert {
         starts_at_ms: episode.starts_at_ms,
         ends_at_ms: episode.ends_at_ms,
         status: episode.status,
-        service: mapping.service_of(&labels),
-        name: labels.get("alertname").unwrap_or(UNNAMED).to_owned().into(),
-        environment: mapping.environment_of(&labels),
-        namespace: mapping.namespace_of(&labels),
-        value: mapping.value_of(&labels, &annotations),
-        generator_url: link.map(|link| link.to_owned().into()),
-        labels,
-        annotations,
-        level: None,
-        mention: Mention::Nobody,
-        level_reason: None,
-    }))
+        generator_url: alert.link("generatorURL", limits.text_bytes_max)?,
+        ..mapping.alert(source, fingerprint, labels, annotations)
+    })
 }

@@ -13,7 +13,8 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::endpoint::NoFormat;
-use super::{Reading, Refusal, send};
+use super::guards::Unproven;
+use super::{Endpoint, Reading, Refusal, send};
 
 /// When to come back after a 503.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -25,8 +26,16 @@ pub(super) enum Answer {
     /// A payload that could not be read at all.
     Unreadable(Refusal),
     OtherMedia(Refusal),
-    /// No token, or not one of ours.
-    Unknown,
+    /// No proof of who sends it, or none of ours.
+    Unproven(Unproven),
+    /// Whether it is proven cannot be said now.
+    Unjudged(String),
+    /// The endpoint waits for its configuration.
+    Off,
+    /// So does Alertmanager's API, but for the alerts that it is sent.
+    NoSilences,
+    /// A delivery that was stored already.
+    Repeated,
     TooLarge {
         limit: usize,
     },
@@ -46,6 +55,12 @@ impl From<NoFormat> for Answer {
     }
 }
 
+impl From<Unproven> for Answer {
+    fn from(unproven: Unproven) -> Self {
+        Answer::Unproven(unproven)
+    }
+}
+
 impl From<send::Error> for Answer {
     fn from(error: send::Error) -> Self {
         Answer::NotStored(error)
@@ -59,10 +74,14 @@ impl Answer {
             Answer::Stored(_) => StatusCode::OK,
             Answer::Unreadable(_) => StatusCode::BAD_REQUEST,
             Answer::OtherMedia(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Answer::Unknown => StatusCode::UNAUTHORIZED,
+            Answer::Unproven(_) => StatusCode::UNAUTHORIZED,
+            Answer::Off | Answer::NoSilences => StatusCode::NOT_FOUND,
+            Answer::Repeated => StatusCode::OK,
             Answer::TooLarge { .. } | Answer::NotStored(send::Error::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
             Answer::NoBody => StatusCode::REQUEST_TIMEOUT,
-            Answer::Busy | Answer::NotStored(send::Error::Unavailable(_)) => StatusCode::SERVICE_UNAVAILABLE,
+            Answer::Busy | Answer::Unjudged(_) | Answer::NotStored(send::Error::Unavailable(_)) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Answer::NotStored(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -74,10 +93,17 @@ impl Answer {
             Answer::Unreadable(refusal) | Answer::OtherMedia(refusal) => {
                 json!({"error": refusal.to_string(), "stored": 0, "refused": [refusal]})
             }
-            Answer::Unknown => plain(
-                "no valid bearer token".to_owned(),
-                "send the header Authorization: Bearer <token> with a token from the server's configuration",
+            Answer::Unproven(unproven) => plain(unproven.problem.clone(), &unproven.mend),
+            Answer::Unjudged(problem) => plain(problem.clone(), "send it again a little later"),
+            Answer::Off => plain(
+                "this endpoint is not switched on".to_owned(),
+                "add its section under `ingest` in the topology: it names the secret that its sender shares",
             ),
+            Answer::NoSilences => plain(
+                "alerts are taken here; what there is is not shown, and no silence kept".to_owned(),
+                "name topics for `silences` and `responses` under `ingest` in the topology",
+            ),
+            Answer::Repeated => json!({"stored": 0, "ignored": 0, "repeated": 1}),
             Answer::TooLarge { limit } => {
                 plain(format!("the body is larger than {limit} bytes"), "send fewer elements in one request")
             }
@@ -110,17 +136,39 @@ fn told(reading: &Reading) -> serde_json::Value {
     })
 }
 
-impl IntoResponse for Answer {
-    fn into_response(self) -> Response {
-        let status = self.status();
-        let mut response = (status, Json(self.body())).into_response();
+impl Answer {
+    pub fn into_response(self, endpoint: Endpoint) -> Response {
+        let mut status = self.status();
+        let mut body = self.body();
+        if matches!(endpoint, Endpoint::PagerDutyAlerts | Endpoint::PagerDutyChanges) {
+            body = self.as_pagerduty_says_it(body);
+            if status == StatusCode::OK {
+                status = StatusCode::ACCEPTED;
+            }
+        }
+        let bearer = matches!(&self, Answer::Unproven(unproven) if unproven.bearer);
+        let mut response = (status, Json(body)).into_response();
         let headers = response.headers_mut();
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, RETRY_AFTER.as_secs().into());
         }
-        if status == StatusCode::UNAUTHORIZED {
+        if bearer {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"fairlead\""));
         }
         response
+    }
+
+    /// Its clients look for these fields; what everybody is told stands beside them.
+    fn as_pagerduty_says_it(&self, mut body: serde_json::Value) -> serde_json::Value {
+        let error = body["error"].as_str().map(str::to_owned);
+        body["status"] = if error.is_some() { "invalid event" } else { "success" }.into();
+        body["message"] = error.as_deref().unwrap_or("Event processed").into();
+        if let Some(error) = error {
+            body["errors"] = json!([error]);
+        }
+        if let Answer::Stored(Reading { receipt: Some(key), .. }) = self {
+            body["dedup_key"] = key.as_str().into();
+        }
+        body
     }
 }

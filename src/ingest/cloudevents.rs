@@ -12,6 +12,9 @@
 //!
 //! Identity is source and id together, as the specification has it; the envelope and the event inside must agree on them.
 //! Other events of CDEvents are ignored, for a CD system sends them all to one place; events of others are refused.
+//!
+//! On a Kafka topic (`ingest.kafka`) they lie as CloudEvents' Kafka binding has it: structured, or binary with `ce_…` headers whose
+//! values are not escaped; a batch is not defined there. Others write to such a topic for others too, so their events are ignored.
 
 use serde_json::Value;
 
@@ -20,6 +23,7 @@ use super::{Limits, Reading, Rules, time};
 use crate::event::{Deploy, DeployKind, DeployOutcome, Fact};
 use crate::record::EventTime;
 
+const STRUCTURED: &str = "application/cloudevents+json";
 const CDEVENTS: &str = "dev.cdevents.";
 const SERVICE: &str = "dev.cdevents.service.";
 
@@ -47,25 +51,33 @@ impl Mode {
     /// `None`: by its content type this is no CloudEvent. `header` finds a header by its lower-case name.
     pub fn of<'h>(content_type: &str, header: impl Fn(&str) -> Option<&'h str>) -> Result<Option<Self>, Refusal> {
         match content_type {
-            "application/cloudevents+json" => return Ok(Some(Mode::Structured)),
+            STRUCTURED => return Ok(Some(Mode::Structured)),
             "application/cloudevents-batch+json" => return Ok(Some(Mode::Batch)),
             "application/json" => {}
             _ => return Ok(None),
         }
-        let attribute = |name: &str| match header(name).map(percent_decoded) {
+        let decoded = |name: &str| header(name).map(percent_decoded);
+        Ok(Some(Mode::Binary(Attributes::of("ce-", decoded)?)))
+    }
+}
+
+impl Attributes {
+    /// Out of headers whose names begin with `prefix`.
+    fn of(prefix: &str, header: impl Fn(&str) -> Option<String>) -> Result<Self, Refusal> {
+        let attribute = |name: &str| match header(&format!("{prefix}{name}")) {
             Some(value) if !value.is_empty() => Ok(value),
-            _ => Err(Refusal::new(
-                "$",
-                format!("the header {name} is missing or empty"),
-                "send all of ce-specversion, ce-id, ce-source and ce-type, or the content type application/cloudevents+json",
-            )),
+            _ => {
+                let names = ["specversion", "id", "source", "type"].map(|name| format!("{prefix}{name}")).join(", ");
+                let problem = format!("the header {prefix}{name} is missing or empty");
+                Err(Refusal::new("$", problem, format!("send all of {names}, or the content type {STRUCTURED}")))
+            }
         };
-        Ok(Some(Mode::Binary(Attributes {
-            specversion: attribute("ce-specversion")?,
-            id: attribute("ce-id")?,
-            source: attribute("ce-source")?,
-            event_type: attribute("ce-type")?,
-        })))
+        Ok(Self {
+            specversion: attribute("specversion")?,
+            id: attribute("id")?,
+            source: attribute("source")?,
+            event_type: attribute("type")?,
+        })
     }
 }
 
@@ -102,6 +114,38 @@ pub fn read(mode: &Mode, body: &[u8], rules: &Rules, now: EventTime) -> Result<R
         Mode::Batch => Reading::of_items(&root, "events", limits, |event| enveloped(event, limits, now)),
         Mode::Binary(attributes) => Reading::of_one(fact(&root, &root, attributes, limits, now)),
     }
+}
+
+/// A record of a Kafka topic.
+pub fn of_record<'h>(
+    header: impl Fn(&str) -> Option<&'h str>,
+    value: &[u8],
+    rules: &Rules,
+    now: EventTime,
+) -> Result<Reading, Refusal> {
+    let content_type = header("content-type").unwrap_or_default();
+    let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let of_others = |event_type: &str| !event_type.starts_with(CDEVENTS);
+    if media_type.starts_with("application/cloudevents") {
+        if media_type != STRUCTURED {
+            let problem = format!("a record of the content type {:?} is not read", shortened(&media_type));
+            return Err(Refusal::new("$", problem, format!("write one event a record, as {STRUCTURED}")));
+        }
+        let value = parse(value)?;
+        if value.get("type").and_then(Value::as_str).is_some_and(of_others) {
+            return Ok(Reading::of_nothing());
+        }
+        return Reading::of_one(enveloped(&Node::root(&value), &rules.limits, now));
+    }
+    let attributes = Attributes::of("ce_", |name| header(name).map(str::to_owned))?;
+    if of_others(&attributes.event_type) {
+        return Ok(Reading::of_nothing());
+    }
+    if !matches!(&*media_type, "" | "application/json") {
+        let problem = format!("data of the content type {:?} is not read", shortened(&media_type));
+        return Err(Refusal::new("$", problem, "write the CDEvent as application/json"));
+    }
+    read(&Mode::Binary(attributes), value, rules, now)
 }
 
 /// An event with its envelope around it.

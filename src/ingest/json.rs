@@ -53,6 +53,7 @@ enum Step<'a> {
     Root,
     Field(&'a Node<'a>, &'a str),
     Item(&'a Node<'a>, usize),
+    Pointer(&'a Node<'a>, &'a str),
 }
 
 impl<'a> Node<'a> {
@@ -64,6 +65,7 @@ impl<'a> Node<'a> {
         match self.step {
             Step::Root => "$".to_owned(),
             Step::Item(parent, index) => format!("{}[{index}]", parent.path()),
+            Step::Pointer(parent, pointer) => format!("{}{}", parent.path(), shortened(pointer)),
             Step::Field(parent, name) if is_plain(name) => format!("{}.{name}", parent.path()),
             Step::Field(parent, name) => format!("{}[{:?}]", parent.path(), shortened(name)),
         }
@@ -77,6 +79,12 @@ impl<'a> Node<'a> {
     pub fn field<'s>(&'s self, name: &'s str) -> Option<Node<'s>> {
         let value = self.value.get(name).filter(|value| !value.is_null())?;
         Some(Node { value, step: Step::Field(self, name) })
+    }
+
+    /// What a JSON pointer points to; a null is as good as absent.
+    pub fn at<'s>(&'s self, pointer: &'s str) -> Option<Node<'s>> {
+        let value = self.value.pointer(pointer).filter(|value| !value.is_null())?;
+        Some(Node { value, step: Step::Pointer(self, pointer) })
     }
 
     pub fn required<'s>(&'s self, name: &'s str) -> Result<Node<'s>, Refusal> {
@@ -140,6 +148,13 @@ impl<'a> Node<'a> {
         let Some(node) = self.field(name) else { return Ok(None) };
         let text = node.text(max)?;
         Ok((!text.is_empty()).then(|| text.to_owned().into()))
+    }
+
+    /// The link in the field `name`. One that does not fit is left out rather than cut: half a link leads nowhere.
+    pub fn link(&self, name: &str, max: usize) -> Result<Option<Text<'static>>, Refusal> {
+        let link = self.field(name).map(|link| link.string()).transpose()?;
+        let link = link.filter(|link| !link.is_empty() && link.len() <= max);
+        Ok(link.map(|link| link.to_owned().into()))
     }
 
     /// What stands here, in words, quoting little of it.

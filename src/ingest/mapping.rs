@@ -3,11 +3,46 @@
 //! Invariants: an empty label is no label, as in Prometheus. Labels are taken byte for byte, for the fingerprint is made of
 //! them. Every alert has a service: the first of the configured labels that it bears, or the fallback.
 
+use super::details::cut;
 use super::json::{Node, Refusal, shortened};
 use super::{Limits, Mapping};
-use crate::event::{Labels, Text};
+use crate::event::{Alert, AlertStatus, Labels, Mention, Text};
+
+/// What an alert is called that bears no `alertname`.
+const UNNAMED: &str = "unnamed";
 
 impl Mapping {
+    /// An alert that fires at the epoch, with all that its labels and annotations say.
+    pub fn alert(
+        &self,
+        source: impl Into<Text<'static>>,
+        fingerprint: impl Into<Text<'static>>,
+        labels: Labels<'static>,
+        annotations: Labels<'static>,
+    ) -> Alert<'static> {
+        Alert {
+            source: source.into(),
+            fingerprint: fingerprint.into(),
+            starts_at_ms: 0,
+            ends_at_ms: None,
+            status: AlertStatus::Firing,
+            service: self.service_of(&labels),
+            name: labels.get("alertname").unwrap_or(UNNAMED).to_owned().into(),
+            environment: self.environment_of(&labels),
+            namespace: self.namespace_of(&labels),
+            value: self.value_of(&labels, &annotations),
+            generator_url: None,
+            labels,
+            annotations,
+            level: None,
+            mention: Mention::Nobody,
+            level_reason: None,
+            episode: None,
+            muted_until_ms: None,
+            muted_by: None,
+        }
+    }
+
     pub fn service_of(&self, labels: &Labels<'_>) -> Text<'static> {
         first(&self.service, labels).unwrap_or_else(|| self.service_fallback.clone().into())
     }
@@ -78,16 +113,6 @@ where
         return Err(node.refuse(format!("{} entries are too many", pairs.len()), mend));
     }
     Ok(pairs.into_iter().collect())
-}
-
-/// At most `max` bytes of `text`, ending in an ellipsis if that cut it.
-fn cut(text: &str, max: usize) -> String {
-    const MARK: char = '…';
-    if text.len() <= max {
-        return text.to_owned();
-    }
-    let end = text.floor_char_boundary(max.saturating_sub(MARK.len_utf8()));
-    format!("{}{MARK}", &text[..end])
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry};
 
 use super::{Endpoint, Reading};
+use crate::event::FactKind;
 
 #[derive(Clone)]
 pub(super) struct Metrics {
@@ -23,7 +24,8 @@ impl Metrics {
         let facts = Opts::new("fairlead_ingest_facts_total", "Facts stored in Kafka, by kind.");
         let elements = Opts::new(
             "fairlead_ingest_elements_total",
-            "Elements of payloads that became no fact: refused, ignored, or omitted by their sender's own limit.",
+            "Elements of payloads that became no fact: refused, ignored, repeated, or omitted by their sender's own limit; and \
+             requests that were too large to be kept (not_kept).",
         );
         let inflight = Opts::new("fairlead_ingest_inflight_bytes", "Budget taken by requests that are being answered.");
         let metrics = Self {
@@ -41,19 +43,35 @@ impl Metrics {
         Ok(metrics)
     }
 
-    pub fn answered(&self, endpoint: Endpoint, code: u16, took: Duration) {
-        self.requests.with_label_values(&[endpoint.path(), &code.to_string()]).inc();
-        self.seconds.with_label_values(&[endpoint.path()]).observe(took.as_secs_f64());
+    /// `path` is the pattern of its endpoint.
+    pub fn answered(&self, path: &'static str, code: u16, took: Duration) {
+        self.requests.with_label_values(&[path, &code.to_string()]).inc();
+        self.seconds.with_label_values(&[path]).observe(took.as_secs_f64());
+    }
+
+    /// Called once it is stored.
+    pub fn fact(&self, kind: FactKind) {
+        self.facts.with_label_values(&[kind.name()]).inc();
     }
 
     /// Called once the facts are stored.
     pub fn stored(&self, endpoint: Endpoint, reading: &Reading) {
         for fact in &reading.facts {
-            self.facts.with_label_values(&[fact.kind().name()]).inc();
+            self.fact(fact.kind());
         }
         self.element(endpoint, "refused", reading.refusals() as u64);
         self.element(endpoint, "ignored", reading.ignored as u64);
         self.element(endpoint, "omitted_by_sender", reading.omitted_by_sender);
+    }
+
+    /// A delivery that was stored before.
+    pub fn repeated(&self, endpoint: Endpoint) {
+        self.element(endpoint, "repeated", 1);
+    }
+
+    /// A request that is too large to be kept as it was.
+    pub fn not_kept(&self, endpoint: Endpoint) {
+        self.element(endpoint, "not_kept", 1);
     }
 
     fn element(&self, endpoint: Endpoint, outcome: &str, count: u64) {

@@ -46,7 +46,20 @@ pub struct Sending {
     pub connection: Connection,
     pub alerts: Topic,
     pub deploys: Topic,
+    /// Of requests as they were received; without it none is kept.
+    pub raw: Option<Topic>,
+    /// Of what Alertmanager's API is asked for; without them it is not.
+    pub quiet: Option<Quiet>,
+    /// Of what people answer; without it nobody can.
+    pub responses: Option<Topic>,
     pub timeout: Duration,
+}
+
+/// Where silences go, and word of whom they cover.
+#[derive(Clone, Debug)]
+pub struct Quiet {
+    pub silences: Topic,
+    pub responses: Topic,
 }
 
 /// Where a fact lies now.
@@ -63,6 +76,9 @@ pub struct Sender {
     /// Replaced when it has failed for good.
     producer: Mutex<Arc<ThreadedProducer<Reports>>>,
 }
+
+/// Topic, key, value; without a value it is a tombstone.
+type NewRecord<'r> = (&'r Topic, &'r str, Option<Vec<u8>>);
 
 /// Passes each record's fate on to the request that waits for it.
 struct Reports(Connection);
@@ -106,25 +122,57 @@ impl Sender {
     }
 
     /// All facts in one go; `received` becomes their records' timestamp. Answers with their places, in their order.
-    pub async fn send(&self, facts: &[Fact<'_>], received: EventTime) -> Result<Vec<Stored>, Error> {
-        let mut records = Vec::with_capacity(facts.len());
+    pub async fn send<'f>(
+        &self,
+        facts: impl IntoIterator<Item = &'f Fact<'f>>,
+        received: EventTime,
+    ) -> Result<Vec<Stored>, Error> {
+        let mut records = Vec::new();
         for fact in facts {
             let mut value = Vec::new();
             self.formats.encode_fact(fact, &mut value)?;
-            records.push((self.topic(fact), fact.key(), value));
+            records.push((self.topic(fact), fact.key(), Some(value)));
         }
+        self.send_records(&records, received).await
+    }
+
+    /// A fact that goes to a topic of its own.
+    pub async fn send_to(&self, topic: &Topic, fact: &Fact<'_>, received: EventTime) -> Result<(), Error> {
+        let mut value = Vec::new();
+        self.formats.encode_fact(fact, &mut value)?;
+        self.send_records(&[(topic, fact.key(), Some(value))], received).await.map(drop)
+    }
+
+    /// From then on the topic of silences holds nothing of these ids.
+    pub async fn forget_silences(&self, ids: &[String], at: EventTime) -> Result<Vec<Stored>, Error> {
+        let Some(quiet) = &self.sending.quiet else { return Ok(Vec::new()) };
+        let records: Vec<_> = ids.iter().map(|id| (&quiet.silences, id.as_str(), None)).collect();
+        self.send_records(&records, at).await
+    }
+
+    async fn send_records(&self, records: &[NewRecord<'_>], received: EventTime) -> Result<Vec<Stored>, Error> {
         let producer = self.producer();
-        let sent = enqueue_and_await(&producer, &records, received, self.sending.timeout + GRACE).await;
+        let sent = enqueue_and_await(&producer, records, received, self.sending.timeout + GRACE).await;
         if sent.is_err() && producer.client().fatal_error().is_some() {
             self.replace(&producer)?;
         }
         sent
     }
 
+    pub fn keeps_payloads(&self) -> bool {
+        self.sending.raw.is_some()
+    }
+
     fn topic(&self, fact: &Fact<'_>) -> &Topic {
-        match fact {
-            Fact::Deploy(_) => &self.sending.deploys,
-            _ => &self.sending.alerts,
+        let Sending { alerts, deploys, raw, quiet, responses, .. } = &self.sending;
+        match (fact, raw, quiet) {
+            (Fact::Payload(_), Some(raw), _) => raw,
+            (Fact::Silence(_), _, Some(quiet)) => &quiet.silences,
+            (Fact::Response(_), ..) => {
+                responses.as_ref().or(quiet.as_ref().map(|quiet| &quiet.responses)).unwrap_or(alerts)
+            }
+            (Fact::Deploy(_), ..) => deploys,
+            _ => alerts,
         }
     }
 
@@ -155,14 +203,18 @@ fn producer(sending: &Sending) -> Result<ThreadedProducer<Reports>, Error> {
 
 async fn enqueue_and_await(
     producer: &ThreadedProducer<Reports>,
-    records: &[(&Topic, &str, Vec<u8>)],
+    records: &[NewRecord<'_>],
     received: EventTime,
     patience: Duration,
 ) -> Result<Vec<Stored>, Error> {
     let (request, mut fates) = mpsc::channel(records.len().max(1));
     for (number, (topic, key, value)) in records.iter().enumerate() {
         let record = BaseRecord::with_opaque_to(topic.as_str(), Box::new((number, request.clone())));
-        let record = record.key(*key).payload(value).timestamp(received.0);
+        let record = record.key(*key).timestamp(received.0);
+        let record = match value {
+            Some(value) => record.payload(value),
+            None => record,
+        };
         producer.send(record).map_err(|(error, _)| refused(&error, topic))?;
     }
     drop(request);
@@ -218,6 +270,9 @@ mod tests {
             connection: Connection::new("127.0.0.1:1"),
             alerts: "alerts".into(),
             deploys: "deploys".into(),
+            raw: None,
+            quiet: None,
+            responses: None,
             timeout: Duration::from_millis(300),
         };
         Sender::new(sending, Arc::new(Formats::shipped())).unwrap()

@@ -8,23 +8,25 @@
 //!
 //! *Remembers* open and lately resolved incidents with their alerts. *Forgets* an incident `reopen_within_secs` after it
 //! resolved. A repetition is only counted; an alert that goes and comes back within `resolve_after_secs` is a flap, counted and
-//! not told. What its source neither repeats nor resolves for `stale_after_secs` expires. *Never* mentions anybody but at an
+//! told only when the count has doubled (2, 4, 8, …). What its source neither repeats nor resolves for `stale_after_secs` expires. *Never* mentions anybody but at an
 //! opening or an escalation, and never for a Low alert. *Never* takes the telling of an episode that is over, late or doubled,
-//! for news: identity is fingerprint and start.
+//! for news: identity is fingerprint and start; of a source that tells no start, its episode's name and the first telling.
 
 mod memory;
 mod reading;
+
+use std::borrow::Cow;
 
 use serde::Deserialize;
 
 pub use memory::State;
 
 use super::{Operator, Port};
-use crate::event::words::clipped;
+use crate::event::words::{clipped, identity};
 use crate::event::{Alert, AlertStatus, Fact, FactKind, Incident, IncidentChange, Level, Mention};
 use crate::record::EventTime;
 use memory::{Ended, Phase, Tracked, TrackedAlert};
-use reading::{bounded_url, identity, is_over, next_telling, opened, reason_of};
+use reading::{began, bounded_url, is_over, next_telling, opened, reason_of};
 
 /// The group of whatever finds no room in a group of its own.
 const OVERFLOW: &str = "*";
@@ -104,9 +106,14 @@ impl Operator for Incidents {
 
     fn decide(&self, state: &State, alert: &Alert<'_>, at: EventTime) -> Vec<Event> {
         let fingerprint = identity(&alert.fingerprint);
+        let before = state.knowing(&fingerprint).and_then(|incident| incident.alert(&fingerprint));
+        let alert = match before.and_then(|before| began(before, alert)) {
+            Some(starts_at_ms) => Cow::Owned(Alert { starts_at_ms, ..alert.clone() }),
+            None => Cow::Borrowed(alert),
+        };
         match alert.status {
-            AlertStatus::Firing => self.fires(state, alert, fingerprint, at),
-            AlertStatus::Resolved => self.resolves(state, alert, fingerprint, at),
+            AlertStatus::Firing => self.fires(state, &alert, fingerprint, at),
+            AlertStatus::Resolved => self.resolves(state, &alert, fingerprint, at),
         }
     }
 
@@ -193,6 +200,8 @@ impl Incidents {
             Some((IncidentChange::Reopened, mention))
         } else if escalates {
             Some((IncidentChange::Escalated, mention))
+        } else if flapped && is_doubling(incident.flaps.saturating_add(1)) {
+            Some((IncidentChange::AlertsChanged, Mention::Nobody))
         } else if before.is_some_and(|before| before.phase.is_live())
             || self.joins_the_omitted(incident, before, &heard)
         {
@@ -232,6 +241,12 @@ impl Incidents {
         heard.ends_at_ms = Some(alert.ends_at_ms.unwrap_or(at.0));
         heard.repeats = before.map_or(0, |before| before.repeats);
         heard.value = before.and_then(|before| before.value);
+        if let Some(before) = before.filter(|_| alert.episode.is_some()) {
+            // Such a source may end by name alone what it told at length.
+            heard.name.clone_from(&before.name);
+            heard.summary.clone_from(&before.summary);
+            heard.generator_url = heard.generator_url.or_else(|| before.generator_url.clone());
+        }
         vec![self.heard(&incident.id, heard, false)]
     }
 
@@ -340,6 +355,11 @@ impl Incidents {
         let incidents = resolved.into_iter().take(too_many).map(|one| one.id.clone()).collect();
         Some(Event::Forgot { incidents, ended_before: EventTime(i64::MIN) })
     }
+}
+
+/// 2, 4, 8, …: what goes back and forth without end is told less and less often.
+fn is_doubling(flaps: i32) -> bool {
+    flaps > 1 && flaps.count_ones() == 1
 }
 
 fn millis(secs: u32) -> i64 {

@@ -7,15 +7,23 @@
 //!
 //! *Remembers* of each firing episode how often it was told and its last values. *Forgets* an episode when it is resolved, when
 //! it was not told for `forget_after_secs`, and the one told longest ago when there are more than `alerts_max`.
-//! *Never* lets a resolve or a Low alert mention anybody, whatever the rules say. A resolve is judged only by rules that look at
-//! names and labels, so a rule that drops small values cannot swallow the end of an incident.
+//! *Never* lets a resolve or a Low alert mention anybody, whatever the rules say ([`policy`]). A resolve is judged only by what
+//! rules say of names and labels, so a rule that drops small values cannot swallow the end of an incident.
 
+mod condition;
 mod matcher;
+mod policy;
 mod rule;
+mod trace;
+
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use condition::Condition;
+pub use policy::Ways;
 pub use rule::{Raise, Rule, When, Worsening};
+pub use trace::{Trace, Tried};
 
 use super::{Operator, Port};
 use crate::event::{Alert, AlertStatus, Fact, FactKind, Level, Mention, Text};
@@ -74,16 +82,28 @@ fn repeat_gap_secs() -> u32 {
 
 #[derive(Debug)]
 pub enum Event {
-    Levelled(Box<Alert<'static>>),
-    Dropped(Box<Alert<'static>>),
-    Heard { episode: Episode, evicts: Option<String> },
-    Forgot { fingerprints: Vec<String> },
+    /// By the rule of this name, if any held.
+    Levelled(Box<Alert<'static>>, Option<Arc<str>>),
+    Dropped(Box<Alert<'static>>, Arc<str>),
+    Heard {
+        episode: Episode,
+        evicts: Option<String>,
+    },
+    Forgot {
+        fingerprints: Vec<String>,
+    },
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct State {
     alerts: Vec<Episode>,
+}
+
+impl State {
+    fn episode(&self, alert: &Alert<'_>) -> Option<&Episode> {
+        self.alerts.iter().find(|known| *known.fingerprint == *alert.fingerprint)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -94,10 +114,26 @@ pub struct Episode {
     told_at_ms: i64,
     #[serde(default)]
     values: Vec<f64>,
+    #[serde(default)]
+    episode: Option<String>,
+}
+
+impl Episode {
+    /// Whether the alert is told of this episode, which fires.
+    fn is_of(&self, alert: &Alert<'_>) -> bool {
+        let named = alert.episode.is_some() && self.episode.as_deref() == alert.episode.as_deref();
+        self.starts_at_ms == alert.starts_at_ms || named && self.starts_at_ms < alert.starts_at_ms
+    }
+}
+
+/// What the rules decided, and which of them.
+struct Judged {
+    rule: Option<usize>,
+    verdict: Verdict,
 }
 
 enum Verdict {
-    Level { level: Level, mention: Mention, reason: String },
+    Level { level: Level, mention: Mention, reason: String, raise: Option<usize> },
     Drop { reason: String },
 }
 
@@ -113,8 +149,7 @@ impl Operator for Levels {
 
     fn problems(&self) -> Vec<String> {
         let mut problems = rule::problems(&self.rules, &self.raises);
-        let otherwise = rule::low_mention(self.otherwise.level, self.otherwise.mention);
-        problems.extend(otherwise.map(|problem| format!("otherwise: {problem}")));
+        problems.extend(policy::problems(self));
         for (name, number) in [("alerts_max", self.alerts_max), ("forget_after_secs", self.forget_after_secs)] {
             if number == 0 {
                 problems.push(format!("{name}: must be at least 1"));
@@ -123,24 +158,19 @@ impl Operator for Levels {
         problems
     }
 
+    fn warnings(&self) -> Vec<String> {
+        [rule::warnings(&self.rules, &self.raises), policy::warnings(self)].concat()
+    }
+
     fn decide(&self, state: &State, alert: &Alert<'_>, at: EventTime) -> Vec<Event> {
-        let known = state.alerts.iter().find(|known| *known.fingerprint == *alert.fingerprint);
+        let known = state.episode(alert);
         let mut events = Vec::with_capacity(2);
-        let heard = match alert.status {
-            AlertStatus::Resolved => {
-                if known.is_some_and(|known| known.starts_at_ms <= alert.starts_at_ms) {
-                    events.push(Event::Forgot { fingerprints: vec![alert.fingerprint.to_string()] });
-                }
-                None
-            }
-            AlertStatus::Firing => self.hear(known, alert, at),
-        };
-        let (repeats, values) = match (&heard, known) {
-            (Some(episode), _) => (episode.repeats, &episode.values[..]),
-            (None, Some(known)) if known.starts_at_ms == alert.starts_at_ms => (known.repeats, &known.values[..]),
-            (None, _) => (1, &[][..]),
-        };
-        events.push(self.judged(&Told { alert, repeats, values }));
+        let over = alert.status == AlertStatus::Resolved;
+        if over && known.is_some_and(|known| known.starts_at_ms <= alert.starts_at_ms) {
+            events.push(Event::Forgot { fingerprints: vec![alert.fingerprint.to_string()] });
+        }
+        let heard = if over { None } else { self.hear(known, alert, at) };
+        events.push(self.judged(&told(alert, known, heard.as_ref())));
         if let Some(episode) = heard {
             let full = known.is_none() && state.alerts.len() >= self.alerts_max as usize;
             let oldest = || state.alerts.iter().min_by_key(|known| known.told_at_ms);
@@ -152,7 +182,7 @@ impl Operator for Levels {
 
     fn evolve(mut state: State, event: &Event) -> State {
         match event {
-            Event::Levelled(_) | Event::Dropped(_) => {}
+            Event::Levelled(..) | Event::Dropped(..) => {}
             Event::Heard { episode, evicts } => {
                 state.alerts.retain(|known| Some(&known.fingerprint) != evicts.as_ref());
                 match state.alerts.iter_mut().find(|known| known.fingerprint == episode.fingerprint) {
@@ -176,8 +206,16 @@ impl Operator for Levels {
 
     fn publish(event: Event) -> Option<(Port, Fact<'static>)> {
         match event {
-            Event::Levelled(alert) => Some(("alert", Fact::Alert(*alert))),
-            Event::Dropped(alert) => Some(("dropped", Fact::Alert(*alert))),
+            Event::Levelled(alert, _) => Some(("alert", Fact::Alert(*alert))),
+            Event::Dropped(alert, _) => Some(("dropped", Fact::Alert(*alert))),
+            Event::Heard { .. } | Event::Forgot { .. } => None,
+        }
+    }
+
+    fn rule(event: &Event) -> Option<&Arc<str>> {
+        match event {
+            Event::Levelled(_, rule) => rule.as_ref(),
+            Event::Dropped(_, rule) => Some(rule),
             Event::Heard { .. } | Event::Forgot { .. } => None,
         }
     }
@@ -188,7 +226,7 @@ impl Levels {
     fn hear(&self, known: Option<&Episode>, alert: &Alert<'_>, at: EventTime) -> Option<Episode> {
         let mut episode = match known {
             Some(known) if known.starts_at_ms > alert.starts_at_ms => return None,
-            Some(known) if known.starts_at_ms == alert.starts_at_ms => {
+            Some(known) if known.is_of(alert) => {
                 if at.since_ms(EventTime(known.told_at_ms)) < i64::from(self.repeat_gap_secs) * 1_000 {
                     return None;
                 }
@@ -200,6 +238,7 @@ impl Levels {
                 repeats: 0,
                 told_at_ms: at.0,
                 values: Vec::new(),
+                episode: alert.episode.as_ref().map(|name| name.to_string()),
             },
         };
         episode.repeats = episode.repeats.saturating_add(1);
@@ -215,27 +254,25 @@ impl Levels {
 
     fn judged(&self, told: &Told<'_>) -> Event {
         let mut alert = Box::new(told.alert.clone().into_owned());
-        match self.judge(told) {
-            Verdict::Level { level, mention, reason } => {
-                alert.level = Some(level);
-                alert.mention = mention;
-                alert.level_reason = Some(Text::from(reason));
-                Event::Levelled(alert)
-            }
-            Verdict::Drop { reason } => {
-                alert.level = None;
-                alert.mention = Mention::Nobody;
-                alert.level_reason = Some(Text::from(reason));
-                Event::Dropped(alert)
-            }
+        let Judged { rule, verdict } = self.judge(told);
+        let rule = rule.map(|at| self.rules[at].name.clone());
+        let (level, mention, reason) = match verdict {
+            Verdict::Level { level, mention, reason, .. } => (Some(level), mention, reason),
+            Verdict::Drop { reason } => (None, Mention::Nobody, reason),
+        };
+        (alert.level, alert.mention, alert.level_reason) = (level, mention, Some(Text::from(reason)));
+        match rule {
+            Some(rule) if level.is_none() => Event::Dropped(alert, rule),
+            rule => Event::Levelled(alert, rule),
         }
     }
 
-    fn judge(&self, told: &Told<'_>) -> Verdict {
-        let rule = self.rules.iter().find(|rule| rule.when.holds(told));
-        let (level, mut mention, mut reason) = match rule {
+    fn judge(&self, told: &Told<'_>) -> Judged {
+        let at = self.rules.iter().position(|rule| rule.when.holds(told));
+        let rule = at.map(|at| &self.rules[at]);
+        let (level, mention, mut reason) = match rule {
             Some(Rule { name, drop: Some(why), .. }) => {
-                return Verdict::Drop { reason: format!("{why} (rule {name})") };
+                return Judged { rule: at, verdict: Verdict::Drop { reason: format!("{why} (rule {name})") } };
             }
             Some(rule) => {
                 let why = rule
@@ -246,14 +283,16 @@ impl Levels {
             }
             None => (self.otherwise.level, self.otherwise.mention, self.otherwise.reason.clone()),
         };
-        if level == Level::Low || told.alert.status == AlertStatus::Resolved {
-            return Verdict::Level { level, mention: Mention::Nobody, reason };
-        }
-        if let Some(raise) = self.raises.iter().find(|raise| raise.when.holds(told)) {
-            mention = one_step_up(mention);
+        let raise = if policy::may_mention(level, told.alert.status) {
+            self.raises.iter().position(|raise| raise.when.holds(told))
+        } else {
+            None
+        };
+        if let Some(raise) = raise.map(|at| &self.raises[at]) {
             reason = format!("{reason}; mention raised: {} (rule {})", raise.reason, raise.name);
         }
-        Verdict::Level { level, mention, reason }
+        let mention = policy::mention(level, mention, raise.is_some(), told.alert.status);
+        Judged { rule: at, verdict: Verdict::Level { level, mention, reason, raise } }
     }
 
     fn forgotten_at(&self, known: &Episode) -> EventTime {
@@ -261,10 +300,12 @@ impl Levels {
     }
 }
 
-fn one_step_up(mention: Mention) -> Mention {
-    match mention {
-        Mention::Nobody => Mention::Owner,
-        Mention::Owner | Mention::Sre => Mention::Sre,
+/// The alert with its episode, this telling included; a duplicate or an older telling adds nothing to it.
+fn told<'a>(alert: &'a Alert<'a>, known: Option<&'a Episode>, heard: Option<&'a Episode>) -> Told<'a> {
+    let same = known.filter(|known| known.is_of(alert));
+    match heard.or(same) {
+        Some(episode) => Told { alert, repeats: episode.repeats, values: &episode.values },
+        None => Told { alert, repeats: 1, values: &[] },
     }
 }
 

@@ -6,12 +6,17 @@
 //! encodings, other operators. An operator never sees the name of a topic, only kinds of facts.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::disallowed_macros)]
 
+pub mod attention;
+pub mod dependents;
 pub mod incident;
 pub mod level;
 pub mod notify;
+pub mod rotation;
 #[cfg(test)]
 mod script;
 pub mod suspects;
+
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -32,6 +37,11 @@ pub trait Operator: Send + 'static {
     const PORTS: &'static [(Port, FactKind)];
     /// Avro schema of the state, from `schemas/state/`.
     const STATE_SCHEMA: &'static str;
+    /// Inputs from which nothing it says comes back to it without end, whatever way leads there: what it says because of them is
+    /// no news to who says them.
+    const COME_TO_REST: &'static [FactKind] = &[];
+    /// Sections of the topology's files that it finds in its configuration, under their own names.
+    const SECTIONS: &'static [&'static str] = &[];
 
     /// A closed enum with a variant for each of `INPUTS`; converting a fact of another kind is the only error.
     type Input<'a>: TryFrom<Fact<'a>>;
@@ -42,6 +52,11 @@ pub trait Operator: Send + 'static {
 
     /// What is wrong with this configuration: all of it, each with what to mend. Empty when it may run.
     fn problems(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// What may run, but probably not as meant.
+    fn warnings(&self) -> Vec<String> {
         Vec::new()
     }
 
@@ -58,6 +73,11 @@ pub trait Operator: Send + 'static {
     /// What happened because `at`, the key's own deadline, has passed. Must move the deadline, or end it.
     fn due(&self, _state: &Self::State, _at: EventTime) -> Vec<Self::Event> {
         Vec::new()
+    }
+
+    /// Which rule of its configuration made it say this, for the metrics.
+    fn rule(_event: &Self::Event) -> Option<&Arc<str>> {
+        None
     }
 
     /// `None`: remembered, not told.

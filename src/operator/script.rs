@@ -1,7 +1,9 @@
 //! One-line scripts for the operators' tests: facts and times in, what was told out.
 //!
 //! `12:30 fire a1 level=high mention=owner code=503` tells at 12 min 30 s that alert a1 fires; `resolve a1` ends its episode;
-//! `deploy d1 version=v2`; `incident i1 v=2 change=escalated onset=10:00 suspects=v2:87,v1:20`; `wait` lets time pass. A key that names no field becomes a label, or with `@` an annotation.
+//! `deploy d1 version=v2`;
+//! `incident i1 v=2 change=escalated onset=10:00 suspects=v2:87,v1:20`; `respond r1 acknowledge=i1 by=paula`;
+//! `run r1 of=i1 status=started`; `cause i9 from=payments v=1`; `wait` lets time pass. A key that names no field becomes a label, or with `@` an annotation.
 //! Running a script proves on the way that every state survives its Avro schema and that every deadline passes.
 
 use std::collections::BTreeMap;
@@ -9,8 +11,8 @@ use std::collections::BTreeMap;
 use super::{Operator, step};
 use crate::codec::{Format, Formats, SchemaId};
 use crate::event::{
-    Alert, AlertStatus, Deploy, DeployKind, DeployOutcome, Fact, Incident, IncidentAlert, IncidentChange,
-    IncidentState, Level, Mention, Suspect,
+    ActionRun, Alert, AlertStatus, Attention, Cause, Deploy, DeployKind, DeployOutcome, Fact, Helped, Incident,
+    IncidentAlert, IncidentChange, IncidentState, Level, LogEntry, Mention, Muted, Response, Suspect,
 };
 use crate::record::EventTime;
 
@@ -153,6 +155,9 @@ fn read_line(line: &str, episodes: &mut BTreeMap<String, i64>) -> (EventTime, Li
         }
         "deploy" => Fact::Deploy(deploy(id, at, &fields)),
         "incident" => Fact::Incident(incident(id, at, &fields)),
+        "respond" => Fact::Response(response(id, at, &fields)),
+        "run" => Fact::ActionRun(run_of(id, at, &fields)),
+        "cause" => Fact::Cause(cause(id, at, &fields)),
         "wait" => return (at, Line::Wait),
         other => panic!("no such verb: {other}"),
     };
@@ -181,6 +186,9 @@ fn alert(id: String, starts_at_ms: i64, status: AlertStatus, at: EventTime, fiel
         level: None,
         mention: Mention::Nobody,
         level_reason: None,
+        episode: None,
+        muted_until_ms: None,
+        muted_by: None,
     };
     let (mut labels, mut annotations) = (Vec::new(), Vec::new());
     for &(name, value) in fields {
@@ -192,6 +200,11 @@ fn alert(id: String, starts_at_ms: i64, status: AlertStatus, at: EventTime, fiel
             "ns" => alert.namespace = Some(text()),
             "level" => alert.level = Some(symbol::<Level>(value)),
             "mention" => alert.mention = symbol(value),
+            "episode" => {
+                // Its source tells no start.
+                alert.episode = Some(text());
+                alert.starts_at_ms = at.0;
+            }
             "value" => alert.value = Some(value.parse().expect("a number")),
             "starts" => alert.starts_at_ms = minutes(value).0,
             _ => match name.strip_prefix('@') {
@@ -236,18 +249,104 @@ fn deploy(id: String, at: EventTime, fields: &[(&str, &str)]) -> Deploy<'static>
     deploy
 }
 
-/// With one alert, which fires until the incident is resolved.
+/// `verb=what it is about`: an incident, or a silence. `until` is a time.
+fn response(id: String, at: EventTime, fields: &[(&str, &str)]) -> Response {
+    let (verb, about) = *fields.first().expect("a verb");
+    let silences = matches!(verb, "silence" | "unsilence");
+    let mut response = Response {
+        id,
+        service: "shop".to_owned(),
+        incident_id: (!silences).then(|| about.to_owned()),
+        version: 0,
+        verb: symbol(verb),
+        by: "U0PAULA".to_owned(),
+        by_name: Some("paula".to_owned()),
+        at_ms: at.0,
+        until_ms: None,
+        assignee: None,
+        action: None,
+        silence_id: silences.then(|| about.to_owned()),
+        fingerprints: Vec::new(),
+        comment: None,
+    };
+    for &(name, value) in &fields[1..] {
+        match name {
+            "service" => response.service = value.to_owned(),
+            "v" => response.version = value.parse().expect("a version"),
+            "by" => response.by_name = Some(value.to_owned()),
+            "until" => response.until_ms = Some(minutes(value).0),
+            "to" => response.assignee = Some(value.to_owned()),
+            "action" => response.action = Some(value.to_owned()),
+            "of" => response.fingerprints = value.split(',').map(str::to_owned).collect(),
+            "comment" => response.comment = Some(value.to_owned()),
+            other => panic!("a response has no {other}"),
+        }
+    }
+    response
+}
+
+fn run_of(id: String, at: EventTime, fields: &[(&str, &str)]) -> ActionRun {
+    let field = |wanted: &str| fields.iter().find(|(name, _)| *name == wanted).map(|(_, value)| *value);
+    ActionRun {
+        id,
+        service: field("service").unwrap_or("shop").to_owned(),
+        incident_id: field("of").expect("of=incident").to_owned(),
+        action: field("action").unwrap_or("restart").to_owned(),
+        by: "paula".to_owned(),
+        status: symbol(field("status").expect("status=how far it is")),
+        at_ms: at.0,
+        result: field("result").map(str::to_owned),
+        output: None,
+    }
+}
+
+fn cause(id: String, at: EventTime, fields: &[(&str, &str)]) -> Cause {
+    let field = |wanted: &str| fields.iter().find(|(name, _)| *name == wanted).map(|(_, value)| *value);
+    Cause {
+        service: field("service").unwrap_or("shop").to_owned(),
+        cause_service: field("from").expect("from=service").to_owned(),
+        incident_id: id,
+        version: field("v").map_or(1, |text| text.parse().expect("a version")),
+        open: field("open").is_none_or(|text| text.parse().expect("true or false")),
+        level: symbol(field("level").unwrap_or("high")),
+        at_ms: at.0,
+    }
+}
+
+/// With one alert, or those of `alerts`, which fire until the incident is resolved; `alerts=a1,a2:s1:90:00` names one that a silence
+/// mutes until a time.
 fn incident(id: String, at: EventTime, fields: &[(&str, &str)]) -> Incident {
     let field = |wanted: &str| fields.iter().find(|(name, _)| *name == wanted).map(|(_, value)| *value);
-    let known =
-        ["v", "service", "env", "change", "level", "mention", "opened", "onset", "suspects", "summary", "runbook"];
+    let known = [
+        "v",
+        "service",
+        "env",
+        "change",
+        "level",
+        "mention",
+        "opened",
+        "onset",
+        "suspects",
+        "summary",
+        "runbook",
+        "alerts",
+        "flaps",
+        "alerts",
+        "acked",
+        "assigned",
+        "muted",
+        "escalations",
+        "log",
+        "helped",
+    ];
     assert!(fields.iter().all(|(name, _)| known.contains(name)), "an incident has {known:?}");
     let time = |name| field(name).map_or(at.0, |text| minutes(text).0);
     let change = symbol(field("change").unwrap_or("opened"));
     let resolved = change == IncidentChange::Resolved;
     let level = symbol(field("level").unwrap_or("high"));
-    let alert = IncidentAlert {
-        fingerprint: format!("{id}-a"),
+    let own = format!("{id}-a");
+    let alert = |word: &str| IncidentAlert {
+        fingerprint: word.split(':').next().unwrap_or_default().to_owned(),
         name: "Errors".to_owned(),
         status: if resolved { AlertStatus::Resolved } else { AlertStatus::Firing },
         level,
@@ -257,6 +356,8 @@ fn incident(id: String, at: EventTime, fields: &[(&str, &str)]) -> Incident {
         value: None,
         summary: field("summary").unwrap_or("errors").to_owned(),
         generator_url: None,
+        muted_until_ms: word.splitn(3, ':').nth(2).map(|until| minutes(until).0),
+        muted_by: word.split(':').nth(1).map(str::to_owned),
     };
     Incident {
         id,
@@ -273,13 +374,33 @@ fn incident(id: String, at: EventTime, fields: &[(&str, &str)]) -> Incident {
         changed_at_ms: at.0,
         resolved_at_ms: resolved.then_some(at.0),
         reopened: 0,
-        flaps: 0,
-        alerts: vec![alert],
+        flaps: field("flaps").map_or(0, |text| text.parse().expect("a number")),
+        alerts: field("alerts").unwrap_or(&own).split(',').map(alert).collect(),
         alerts_omitted: 0,
         suspects: field("suspects").map(suspects).unwrap_or_default(),
         runbook_url: field("runbook").map(str::to_owned),
         dashboard_url: None,
+        attention: attention(at, field),
     }
+}
+
+/// `acked=paula`, `muted=snoozed`, `log=first,second` and so on; none of them, and nobody says anything of attention.
+fn attention<'a>(at: EventTime, field: impl Fn(&str) -> Option<&'a str>) -> Option<Attention> {
+    let text = |name| field(name).map(str::to_owned);
+    let muted = |kind| Muted { kind: symbol(kind), until_ms: None, reason: "as the script says".to_owned() };
+    let entry = |text: &str| LogEntry { at_ms: at.0, by: None, text: text.to_owned() };
+    let helped = |text: &str| Helped { incident_id: "earlier".to_owned(), resolved_at_ms: 0, text: text.to_owned() };
+    let attention = Attention {
+        acknowledged_by: text("acked"),
+        acknowledged_at_ms: field("acked").map(|_| at.0),
+        assignee: text("assigned"),
+        muted: field("muted").map(muted),
+        escalations: field("escalations").map_or(0, |text| text.parse().expect("a number")),
+        log: field("log").map(|log| log.split(',').map(entry).collect()).unwrap_or_default(),
+        helped: field("helped").map(|helps| helps.split(',').map(helped).collect()).unwrap_or_default(),
+        ..Attention::default()
+    };
+    (attention != Attention::default()).then_some(attention)
 }
 
 fn suspects(text: &str) -> Vec<Suspect> {

@@ -1,4 +1,4 @@
-//! One transaction: outputs, changelogs, dead letters and one journal record per task, with the input offsets.
+//! One transaction: outputs, changelogs, dead letters, one journal record per task and which commit it is, with the input offsets.
 
 use super::task::{Pending, Task};
 use super::{Error, Program, failpoint};
@@ -7,16 +7,24 @@ use crate::log::{self, Log};
 use crate::record::{EventTime, NewRecord};
 use crate::topology::engine::journal_header;
 
+/// The key under which the changelog of a task's first stage tells the last commit, as a [`CommitRecord`](super::CommitRecord) in JSON.
+/// No state has it.
+pub const LAST_COMMIT: &[u8] = b"\0last-commit";
+
 /// Writes and commits what the tasks processed. On an error nothing here tells whether it was committed: the error does.
 pub fn transact(log: &mut dyn Log, program: &Program, work: &[(&Task, &Pending)]) -> Result<(), Error> {
     failpoint::log("before begin")?;
+    if log.in_doubt() {
+        // What follows would build on it.
+        return Err(log::Error::Abort("a connection broke after the last commit".to_owned()).into());
+    }
     log.begin()?;
     failpoint::log("after begin")?;
     for (task, pending) in work {
         produce(log, program, task, pending)?;
     }
     failpoint::log("after produce")?;
-    let offsets: Vec<_> = work.iter().flat_map(|(task, _)| task.to_commit()).collect();
+    let offsets: Vec<_> = work.iter().flat_map(|(task, pending)| task.to_commit(pending)).collect();
     failpoint::log("before commit")?;
     log.commit(&offsets)?;
     failpoint::log("after commit")?;
@@ -25,7 +33,7 @@ pub fn transact(log: &mut dyn Log, program: &Program, work: &[(&Task, &Pending)]
 
 fn produce(log: &mut dyn Log, program: &Program, task: &Task, pending: &Pending) -> Result<(), Error> {
     let Pending { position, effects, journal } = pending;
-    let at = EventTime(position.acted_at_ms);
+    let (at, header) = (EventTime(position.acted_at_ms), journal_header(position));
     for output in &effects.outputs {
         log.produce(output)?;
     }
@@ -39,7 +47,14 @@ fn produce(log: &mut dyn Log, program: &Program, task: &Task, pending: &Pending)
             headers: Vec::new(),
         })?;
     }
-    let header = journal_header(position);
+    log.produce(&NewRecord {
+        topic: task.topology.nodes[0].changelog.clone(),
+        partition: Some(task.id.partition),
+        timestamp: at,
+        key: Some(LAST_COMMIT.to_vec()),
+        value: Some(task.commit_record(pending).to_json()),
+        headers: Vec::new(),
+    })?;
     for letter in &effects.dead_letters {
         log.produce(&NewRecord {
             topic: program.dead_letters.topic.clone(),

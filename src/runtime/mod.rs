@@ -30,12 +30,13 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+pub use commit::LAST_COMMIT;
 pub use metrics::Metrics;
 pub use program::{Instantiate, Program, Written};
 pub use run::{Connect, Handle, Shared, run};
 pub use schemas::{SchemaAnswer, SchemaSource, Schemas};
 pub use stores::Stores;
-pub use task::sequence_of_metadata;
+pub use task::{CommitRecord, LastCommit};
 pub use worker::{Parts, Worker};
 
 use crate::log;

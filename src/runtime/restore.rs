@@ -3,6 +3,16 @@
 //! The target is the changelog's end read *uncommitted*, taken after the stable committed offsets; records are read
 //! *committed* until the position reaches it. Positions are compared, never records: a control record may be the last.
 //! Applying a state twice is harmless, so where a stage's changelog was noted may be older than what is stored.
+//!
+//! The group may tell of an old commit, or of none: its offsets expired, or its coordinator is wrong. That of Apache Kafka 4.3.1 was seen
+//! to tell offsets of ten minutes ago after its only broker had restarted, and to stay with them: elected twice within a second, it had
+//! read its log a second time, half of it, into what it had already read. To go on from there would do everything since again. So the
+//! changelog, which is written in the same transactions, tells the last commit too ([`LAST_COMMIT`](super::LAST_COMMIT)), with its input
+//! offsets, and the task goes on from the later of the two. A store that stands at a commit that neither knows is wiped: that one went with
+//! a broker (KAFKA-20734). Not seen is a store that was left behind exactly at the old commit that is told.
+//!
+//! The first stage's changelog is read first, and where the others end is asked after that: whatever commit it told of, they hold all
+//! of it. Somebody else may be committing meanwhile, for a member learns late that its partitions are another's.
 
 use std::time::Duration;
 
@@ -10,9 +20,9 @@ use super::Error;
 use super::schemas::Schemas;
 use super::store::{Standing, Store};
 use super::stores::Stores;
-use super::task::{Phase, Task};
+use super::task::{CommitRecord, LastCommit, Phase, Task};
 use crate::log::{self, Log, Reader};
-use crate::record::{Batch, EventTime, Offset, TopicPartition};
+use crate::record::{Batch, EventTime, Offset, Partition, Topic, TopicPartition};
 use crate::topology::engine::{self, StageIndex, SubTopology};
 
 /// Read and stored at a time.
@@ -38,6 +48,14 @@ struct Tail {
     from: Offset,
     next: Offset,
     target: Offset,
+    /// The target was asked for after the changelogs before this one were read.
+    is_asked: bool,
+}
+
+impl Tail {
+    fn is_read(&self) -> bool {
+        self.is_asked && self.next >= self.target
+    }
 }
 
 /// What a task needs of its worker to get its store ready.
@@ -55,15 +73,6 @@ pub struct Site<'a> {
 pub fn open(task: &mut Task, site: &mut Site<'_>) -> Result<(), Error> {
     let stages = task.stage_names();
     let mut store = site.stores.take(&task.id, &stages)?;
-    if !task.has_committed && store.meta().sequence > 0 {
-        return Err(Error::Other(format!(
-            "task {}: there is state (of commit {}) but the group has no committed offsets: they expired or were deleted; \
-             commit the offsets to go on from, or remove {} and the changelogs to start anew",
-            task.id,
-            store.meta().sequence,
-            store.path().display()
-        )));
-    }
     let mut tails = plan(&store, task, site)?;
     if let Err(reason) = &tails {
         tracing::error!(task = %task.id, reason, "the store is wiped and restored from its changelog");
@@ -93,11 +102,14 @@ type Plan = Result<Option<Vec<Tail>>, String>;
 /// The tails to read; `None` if the store is current, or the reason why it must not be believed.
 fn plan(store: &Store, task: &mut Task, site: &mut Site<'_>) -> Result<Plan, Error> {
     let meta = store.meta();
-    if task.has_committed && meta.sequence > task.sequence {
-        return Ok(Err(format!("it is at commit {}, the group at {}", meta.sequence, task.sequence)));
+    let (stored, told) = (meta.last(), task.last);
+    let is_another = stored.sequence == told.sequence && stored != told;
+    if stored.sequence > told.sequence || is_another {
+        return Ok(Err(format!("it is at a commit that the group does not know: {stored:?}, not {told:?}")));
     }
     let noted: Vec<_> = (0..task.topology.nodes.len()).map(|stage| store.changelog(stage)).collect();
-    let settled = meta.sequence == task.sequence && meta.inputs() == task.committed();
+    // That nothing is committed yet is believed only if there is nothing in the changelogs either.
+    let settled = task.has_committed && stored == told && meta.inputs() == task.committed();
     if settled && noted.iter().all(Option::is_some) {
         return Ok(Ok(None));
     }
@@ -113,7 +125,7 @@ fn plan(store: &Store, task: &mut Task, site: &mut Site<'_>) -> Result<Plan, Err
             let (low, high) = (ends.low.0, ends.high.0);
             return Ok(Err(format!("{changelog} holds {low}..{high}, the store is at {}", from.0)));
         }
-        tails.push(Tail { stage, changelog, from, next: from, target: ends.high });
+        tails.push(Tail { stage, changelog, from, next: from, target: ends.high, is_asked: stage == 0 });
     }
     Ok(Ok(Some(tails)))
 }
@@ -122,23 +134,26 @@ fn plan(store: &Store, task: &mut Task, site: &mut Site<'_>) -> Result<Plan, Err
 pub fn advance(task: &mut Task, site: &mut Site<'_>, piece: &mut Batch) -> Result<bool, Error> {
     let inputs = task.committed();
     let Phase::Restoring(store, restore) = &mut task.phase else { return Ok(task.is_running()) };
-    if let Some(tail) = restore.tails.iter_mut().find(|tail| tail.next < tail.target) {
+    if let Some(tail) = restore.tails.iter_mut().find(|tail| !tail.is_read()) {
         super::failpoint::log("in restore")?;
-        piece.clear();
-        let next = site.reader.read(&tail.changelog, tail.next, PIECE_BYTES, PIECE_WAIT, piece)?;
-        if store.has_timers() {
-            let (topology, schemas, elapsed) = (&task.topology, &mut *site.schemas, site.elapsed);
-            let deadline = |stage: StageIndex, state: &[u8]| deadline_of(topology, schemas, elapsed, stage, state);
-            store.restore(tail.stage, piece, deadline, next)?;
-        } else {
-            store.fill(tail.stage, piece, next)?;
+        if !tail.is_asked {
+            (tail.target, tail.is_asked) = (site.log.watermarks(&tail.changelog)?.high, true);
         }
-        (tail.next, restore.records) = (next, restore.records + piece.len() as u64);
-        restore.bytes += piece.bytes();
+        if tail.next < tail.target {
+            piece.clear();
+            read_piece(tail, &task.topology, store, site, piece)?;
+            restore.records += piece.len() as u64;
+            restore.bytes += piece.bytes();
+        }
     }
-    if restore.tails.iter().any(|tail| tail.next < tail.target) {
+    if restore.tails.iter().any(|tail| !tail.is_read()) {
         restore.report(&task.id.to_string(), site.elapsed);
         return Ok(false);
+    }
+    let told = task.has_committed.then_some(task.last);
+    let ahead = store.meta().commit_read.clone().filter(|read| is_ahead(read, told));
+    if let Some(read) = &ahead {
+        tracing::warn!(task = %task.id, ?told, ?read, "the group does not tell of the last commit: it goes on from the changelog's");
     }
     if !store.has_timers() {
         let (topology, schemas, elapsed) = (&task.topology, &mut *site.schemas, site.elapsed);
@@ -148,14 +163,45 @@ pub fn advance(task: &mut Task, site: &mut Site<'_>, piece: &mut Batch) -> Resul
     for tail in &restore.tails {
         store.note_changelog(tail.stage, tail.next.max(tail.target));
     }
-    store.finish_restore(&Standing { sequence: task.sequence, inputs: &inputs, at: site.now })?;
+    let read = ahead.as_ref().map(|read| (read.last(), read.inputs.iter().map(place).collect()));
+    let (last, inputs) = read.unwrap_or((task.last, inputs));
+    store.finish_restore(&Standing { last, inputs: &inputs, at: site.now })?;
     let took_ms = site.elapsed.saturating_sub(restore.started).as_millis();
     let (records, bytes) = (restore.records, restore.bytes);
     tracing::info!(task = %task.id, records, bytes, took_ms, "restored");
     if let Phase::Restoring(store, _) = std::mem::replace(&mut task.phase, Phase::Created) {
         task.phase = Phase::Running(store);
     }
+    ahead.iter().for_each(|read| task.move_to(read));
     Ok(true)
+}
+
+fn read_piece(
+    tail: &mut Tail,
+    topology: &SubTopology,
+    store: &mut Store,
+    site: &mut Site<'_>,
+    piece: &mut Batch,
+) -> Result<(), Error> {
+    let next = site.reader.read(&tail.changelog, tail.next, PIECE_BYTES, PIECE_WAIT, piece)?;
+    if store.has_timers() {
+        let (schemas, elapsed) = (&mut *site.schemas, site.elapsed);
+        let deadline = |stage: StageIndex, state: &[u8]| deadline_of(topology, schemas, elapsed, stage, state);
+        store.restore(tail.stage, piece, deadline, next)?;
+    } else {
+        store.fill(tail.stage, piece, next)?;
+    }
+    tail.next = next;
+    Ok(())
+}
+
+/// Offsets that somebody else committed are where the task is to go on, and begin a new count.
+fn is_ahead(read: &CommitRecord, told: Option<LastCommit>) -> bool {
+    told != Some(LastCommit::default()) && read.sequence > told.unwrap_or_default().sequence
+}
+
+fn place((topic, partition, next): &(Topic, Partition, Offset)) -> (TopicPartition, Offset) {
+    (TopicPartition::new(topic, *partition), *next)
 }
 
 impl Restore {

@@ -5,11 +5,13 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::restore::Restore;
 use super::store::{Standing, Store};
 use crate::codec::Formats;
 use crate::log::Committed;
-use crate::record::{Batch, EventTime, Offset, Record, TopicPartition};
+use crate::record::{Batch, EventTime, Offset, Partition, Record, Topic, TopicPartition};
 use crate::topology::engine::{self, Effects, Moment, SubTopology};
 use crate::topology::journal::{InputRange, Journal, JournalPosition, TaskId};
 
@@ -29,13 +31,30 @@ pub struct Task {
     pub phase: Phase,
     pub topology: SubTopology,
     pub batch: Batch,
-    /// Of the last commit.
-    pub sequence: i64,
-    /// Whether the sequence came with the committed offsets.
+    pub last: LastCommit,
+    /// Whether the last commit came with the committed offsets.
     pub has_committed: bool,
+    /// The log was told to begin elsewhere.
+    pub has_moved: bool,
     inputs: BTreeMap<TopicPartition, Input>,
     /// Stages whose states were written since their place in the changelog was noted.
     stale: Vec<bool>,
+}
+
+/// Which commit was the last: kept beside the committed offsets, and in the store. Its time tells two of the same number apart, one of
+/// which was told to have taken place and was lost with its broker. Zero: none yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LastCommit {
+    pub sequence: i64,
+    pub acted_at_ms: i64,
+}
+
+/// A commit and where its inputs go on: what a changelog tells of the last one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommitRecord {
+    pub sequence: i64,
+    pub acted_at_ms: i64,
+    pub inputs: Vec<(Topic, Partition, Offset)>,
 }
 
 struct Input {
@@ -55,11 +74,20 @@ impl Pending {
     pub fn is_silent(&self) -> bool {
         self.journal.inputs.is_empty() && self.effects.is_silent()
     }
+
+    fn as_last(&self) -> LastCommit {
+        LastCommit { sequence: self.position.sequence, acted_at_ms: self.position.acted_at_ms }
+    }
 }
 
 impl Task {
-    /// A task that goes on where `starts` say. `sequence` came with the committed offsets.
-    pub fn new(id: TaskId, topology: SubTopology, starts: &[(TopicPartition, Offset)], sequence: Option<i64>) -> Self {
+    /// A task that goes on where `starts` say. `last` came with the committed offsets.
+    pub fn new(
+        id: TaskId,
+        topology: SubTopology,
+        starts: &[(TopicPartition, Offset)],
+        last: Option<LastCommit>,
+    ) -> Self {
         let input =
             |(partition, from): &(TopicPartition, Offset)| (partition.clone(), Input { from: *from, to: *from });
         Self {
@@ -68,8 +96,9 @@ impl Task {
             stale: vec![false; topology.nodes.len()],
             topology,
             batch: Batch::default(),
-            sequence: sequence.unwrap_or_default(),
-            has_committed: sequence.is_some(),
+            last: last.unwrap_or_default(),
+            has_committed: last.is_some(),
+            has_moved: false,
             inputs: starts.iter().map(input).collect(),
         }
     }
@@ -84,10 +113,26 @@ impl Task {
     }
 
     /// The next offsets once the batch is committed, with what is remembered beside them.
-    pub fn to_commit(&self) -> Vec<(TopicPartition, Committed)> {
-        let metadata = sequence_to_metadata(self.sequence + 1);
+    pub fn to_commit(&self, pending: &Pending) -> Vec<(TopicPartition, Committed)> {
+        let metadata = pending.as_last().to_metadata();
         let committed = |input: &Input| Committed { offset: input.to, metadata: metadata.clone() };
         self.inputs.iter().map(|(partition, input)| (partition.clone(), committed(input))).collect()
+    }
+
+    /// What is to be told of the commit of `pending`.
+    pub fn commit_record(&self, pending: &Pending) -> CommitRecord {
+        let LastCommit { sequence, acted_at_ms } = pending.as_last();
+        let input = |(at, input): (&TopicPartition, &Input)| (at.topic.clone(), at.partition, input.to);
+        CommitRecord { sequence, acted_at_ms, inputs: self.inputs.iter().map(input).collect() }
+    }
+
+    /// Goes on from another commit than the group told of; with inputs that this one did not know, from where they were to begin.
+    pub fn move_to(&mut self, record: &CommitRecord) {
+        for (topic, partition, next) in &record.inputs {
+            let input = self.inputs.get_mut(&TopicPartition::new(topic, *partition));
+            input.into_iter().for_each(|input| (input.from, input.to) = (*next, *next));
+        }
+        (self.last, self.has_committed, self.has_moved) = (record.last(), true, true);
     }
 
     pub fn stage_names(&self) -> Vec<String> {
@@ -145,7 +190,7 @@ impl Task {
         if self.batch.is_empty() && !timers_due {
             return Ok(None);
         }
-        let position = JournalPosition { task: self.id.clone(), sequence: self.sequence + 1, acted_at_ms: at.0 };
+        let position = JournalPosition { task: self.id.clone(), sequence: self.last.sequence + 1, acted_at_ms: at.0 };
         let moment = Moment { position: position.clone(), tick };
         let effects = self.topology.process(&mut self.batch, &moment, store, formats)?;
         let read = self.inputs.iter().filter(|(_, input)| input.from < input.to);
@@ -171,7 +216,7 @@ impl Task {
     /// The transaction is committed, or there was none to commit: the store follows. On an error the task needs its store anew.
     pub fn roll_forward(&mut self, pending: &Pending) -> Result<(), super::store::Error> {
         if !pending.is_silent() {
-            self.sequence = pending.position.sequence;
+            self.last = pending.as_last();
             self.has_committed = true;
         }
         self.batch.clear();
@@ -182,7 +227,7 @@ impl Task {
         }
         let Phase::Running(store) = &mut self.phase else { return Ok(()) };
         let at = EventTime(pending.position.acted_at_ms);
-        store.apply(&pending.effects, &Standing { sequence: self.sequence, inputs: &inputs, at })
+        store.apply(&pending.effects, &Standing { last: self.last, inputs: &inputs, at })
     }
 
     /// Stages whose place in the changelog is to be noted.
@@ -208,12 +253,48 @@ fn range(partition: &TopicPartition, input: &Input) -> InputRange {
     }
 }
 
-/// What is remembered beside a committed offset.
-fn sequence_to_metadata(sequence: i64) -> String {
-    format!("sequence={sequence}")
+impl CommitRecord {
+    pub fn last(&self) -> LastCommit {
+        LastCommit { sequence: self.sequence, acted_at_ms: self.acted_at_ms }
+    }
+
+    pub fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("names and numbers have a JSON")
+    }
 }
 
-/// `None` when the offsets were committed by something else.
-pub fn sequence_of_metadata(metadata: &str) -> Option<i64> {
-    metadata.strip_prefix("sequence=")?.parse().ok()
+impl LastCommit {
+    /// What is remembered beside a committed offset.
+    fn to_metadata(self) -> String {
+        format!("sequence={} acted_at_ms={}", self.sequence, self.acted_at_ms)
+    }
+
+    /// `None` when the offsets were committed by something else. The first ones did not tell the time.
+    pub fn of_metadata(metadata: &str) -> Option<Self> {
+        let (sequence, acted_at_ms) = metadata.split_once(" acted_at_ms=").unwrap_or((metadata, "0"));
+        let sequence = sequence.strip_prefix("sequence=")?.parse().ok()?;
+        Some(Self { sequence, acted_at_ms: acted_at_ms.parse().ok()? })
+    }
+
+    /// Of a task: its inputs are committed together, but some may be new.
+    pub fn of_offsets(committed: &[Option<Committed>]) -> Option<Self> {
+        let told = committed.iter().flatten().filter_map(|committed| Self::of_metadata(&committed.metadata));
+        told.max_by_key(|last| last.sequence)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_beside_an_offset_tells_the_last_commit() {
+        let last = LastCommit { sequence: 7, acted_at_ms: 1_700_000_000_000 };
+        assert_eq!(LastCommit::of_metadata(&last.to_metadata()), Some(last));
+        let before = LastCommit { sequence: 7, acted_at_ms: 0 };
+        assert_eq!(LastCommit::of_metadata("sequence=7"), Some(before));
+        for strange in ["", "sequence=", "sequence=x acted_at_ms=1", "sequence=1 acted_at_ms=", "by hand"] {
+            assert_eq!(LastCommit::of_metadata(strange), None, "{strange}");
+        }
+    }
 }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-use super::problem::Problem;
+use super::problem::{Problem, Severity};
 use super::spec::at_path;
 use super::stage::{self, Stage};
 use super::yaml::{self, Node};
 use crate::codec::Format;
 use crate::event::FactKind;
-use crate::operator::{Operator, Port, incident, level, notify, suspects};
+use crate::operator::{Operator, Port, attention, dependents, incident, level, notify, rotation, suspects};
 
 /// Every operator there is. A new one is a new line here, and nothing else outside its own file.
 pub fn catalog() -> Vec<OperatorKind> {
@@ -19,7 +19,10 @@ pub fn catalog() -> Vec<OperatorKind> {
         OperatorKind::of::<level::Levels>(),
         OperatorKind::of::<incident::Incidents>(),
         OperatorKind::of::<suspects::Suspects>(),
+        OperatorKind::of::<attention::Attend>(),
+        OperatorKind::of::<dependents::Dependents>(),
         OperatorKind::of::<notify::Notify>(),
+        OperatorKind::of::<rotation::HandOver>(),
     ]
 }
 
@@ -34,8 +37,12 @@ pub struct OperatorKind {
     pub inputs: &'static [FactKind],
     pub ports: &'static [(Port, FactKind)],
     pub state_schema: &'static str,
-    /// From the `config` of a topology file, or all that is wrong with it.
-    pub configure: fn(&Node) -> Result<Build, Vec<Problem>>,
+    /// Inputs that end a cycle.
+    pub come_to_rest: &'static [FactKind],
+    /// Sections that belong to its configuration too.
+    pub sections: &'static [&'static str],
+    /// From the `config` of a topology file; `None` if there is an error among what is told of it.
+    pub configure: fn(&Node, &mut Vec<Problem>) -> Option<Build>,
 }
 
 impl OperatorKind {
@@ -45,22 +52,25 @@ impl OperatorKind {
             inputs: O::INPUTS,
             ports: O::PORTS,
             state_schema: O::STATE_SCHEMA,
+            come_to_rest: O::COME_TO_REST,
+            sections: O::SECTIONS,
             configure: configure::<O>,
         }
     }
 }
 
-fn configure<O: Operator + Clone + DeserializeOwned + Sync>(config: &Node) -> Result<Build, Vec<Problem>> {
-    let mut problems = Vec::new();
-    let operator: Option<O> = yaml::read(config, &mut problems);
+fn configure<O: Operator + Clone + DeserializeOwned + Sync>(
+    config: &Node,
+    problems: &mut Vec<Problem>,
+) -> Option<Build> {
+    let before = problems.len();
+    let operator: Option<O> = yaml::read(config, problems);
     // An operator names the place by a path in front: `rules[2].when: …`.
     problems.extend(operator.iter().flat_map(O::problems).map(|problem| at_path(config, problem)));
-    match operator {
-        Some(operator) if problems.is_empty() => {
-            Ok(Arc::new(move |name, format| stage::stage(name, operator.clone(), format)))
-        }
-        _ => Err(problems),
-    }
+    let operator = operator.filter(|_| problems.len() == before)?;
+    let warning = |told| Problem { severity: Severity::Warning, ..at_path(config, told) };
+    problems.extend(operator.warnings().into_iter().map(warning));
+    Some(Arc::new(move |name, format| stage::stage(name, operator.clone(), format)))
 }
 
 impl fmt::Debug for OperatorKind {

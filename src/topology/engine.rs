@@ -102,6 +102,8 @@ pub struct Effects {
     pub woken: Vec<Woken>,
     /// How often each port spoke, routed or not.
     pub emissions: BTreeMap<(StageIndex, Port), u64>,
+    /// How often each rule made a port speak.
+    pub rules: BTreeMap<(StageIndex, Port, Arc<str>), u64>,
 }
 
 impl Effects {
@@ -284,8 +286,11 @@ impl Run<'_> {
     }
 
     fn route(&mut self, stage: StageIndex, key: &[u8], emissions: Vec<Emission>, at: EventTime) -> Result<(), Error> {
-        for Emission { port, fact } in emissions {
+        for Emission { port, fact, rule } in emissions {
             *self.effects.emissions.entry((stage, port)).or_default() += 1;
+            if let Some(rule) = rule {
+                *self.effects.rules.entry((stage, port, rule)).or_default() += 1;
+            }
             let mut fact = Some(fact);
             let count = self.topology.nodes[stage].routes.get(port).map_or(0, Vec::len);
             for index in 0..count {

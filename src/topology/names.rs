@@ -49,6 +49,15 @@ impl Names {
         format!("{}.sink.{sink}.{instance}", self.application)
     }
 
+    /// The consumer group that reads a topic of others.
+    pub fn ingest_group(&self, topic: &str) -> String {
+        format!("{}.ingest.{topic}", self.application)
+    }
+
+    pub fn ingest_transactional_id(&self, topic: &str, instance: &str) -> String {
+        format!("{}.ingest.{topic}.{instance}", self.application)
+    }
+
     /// Commands that read outside any group name themselves so: nothing is ever committed to it.
     pub fn reader_group(&self) -> String {
         format!("{}.reader", self.application)
@@ -97,6 +106,8 @@ mod tests {
             names.sink_group("slack"),
             names.transactional_id("a", 1),
             names.sink_transactional_id("slack", "a"),
+            names.ingest_group("argo.cdevents"),
+            names.ingest_transactional_id("argo.cdevents", "a"),
             names.reader_group(),
             names.retry_transactional_id(),
             names.changelog("incident").to_string(),
@@ -105,7 +116,7 @@ mod tests {
         ];
         assert!(derived.iter().all(|name| name.starts_with(&names.prefix())), "{derived:?}");
         assert_eq!(derived[2], "fairlead.engine.a.1");
-        assert_eq!(derived[6], "fairlead.incident-changelog.v1");
+        assert_eq!(derived[8], "fairlead.incident-changelog.v1");
         assert_eq!(names.task_dir(Path::new("/var/lib"), &task), Path::new("/var/lib/fairlead/oncall/3"));
     }
 }

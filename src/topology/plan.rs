@@ -97,6 +97,25 @@ impl Topology {
         self.topics.iter().filter_map(subject).collect()
     }
 
+    /// Topics that operators write.
+    pub fn outputs(&self) -> BTreeSet<Topic> {
+        let nodes = self.sub_topologies.values().flat_map(|plan| &plan.nodes);
+        let routes = nodes.flat_map(|node| node.routes.values().flatten());
+        let topics = routes.filter_map(|route| match route {
+            Route::Topic(topic) => Some(topic.clone()),
+            Route::Stage(_) => None,
+        });
+        topics.collect()
+    }
+
+    /// Topics that operators read and none of them writes: what comes from outside.
+    pub fn inputs(&self) -> BTreeMap<Topic, FactKind> {
+        let outputs = self.outputs();
+        let sources = self.sub_topologies.values().flat_map(|plan| plan.sources.iter());
+        let outside = sources.filter(|(topic, _)| !outputs.contains(*topic));
+        outside.map(|(topic, source)| (topic.clone(), source.fact)).collect()
+    }
+
     pub fn node(&self, operator: &str) -> Option<&PlannedNode> {
         self.sub_topologies.values().flat_map(|plan| &plan.nodes).find(|node| node.name == operator)
     }

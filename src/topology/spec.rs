@@ -1,7 +1,7 @@
 //! What the files of a topology say, name by name, before anything is checked against anything else.
 //!
-//! All files of a directory are one topology: sections may stand in any of them, each once; topics and operators may be
-//! spread over several, a name once.
+//! All files of a directory are one topology: sections may stand in any of them, each once; topics, operators, actions and
+//! services may be spread over several, a name once.
 
 use std::collections::BTreeMap;
 
@@ -27,6 +27,8 @@ pub struct Spec {
     pub settings: Option<Settings>,
     pub topics: Vec<Named<TopicSpec>>,
     pub operators: Vec<Named<OperatorSpec>>,
+    /// What operators share: as much of [`SHARED`] as is there.
+    pub shared: Vec<Entry>,
 }
 
 /// What a name stands for.
@@ -99,6 +101,7 @@ pub fn read(files: &[SourceFile], problems: &mut Vec<Problem>) -> Spec {
     let root = Node { at, value: Value::Map(merged) };
     Spec {
         at: root.at.clone(),
+        shared: SHARED.into_iter().filter_map(|path| shared(&root, path)).collect(),
         settings: settings(&root, problems),
         topics: named(&root, "topics", problems, yaml::read),
         operators: named(&root, "operators", problems, operator),
@@ -106,7 +109,20 @@ pub fn read(files: &[SourceFile], problems: &mut Vec<Problem>) -> Spec {
 }
 
 /// Sections that may stand in several files.
-const SPREAD: [&str; 2] = ["operators", "topics"];
+const SPREAD: [&str; 4] = ["actions", "operators", "services", "topics"];
+/// Sections, and options of sections, that are part of the configuration of each operator that asks for them.
+const SHARED: [&str; 4] = ["actions", "rotations", "services", "slack.responses"];
+
+/// By the last word of its path.
+fn shared(root: &Node, path: &str) -> Option<Entry> {
+    let (section, name) = path.rsplit_once('.').map_or((root, path), |(section, name)| (root.nearest(section), name));
+    section.entries().iter().find(|entry| entry.name() == name && !entry.value.is_null()).cloned()
+}
+
+/// What an operator calls it.
+fn shared_name(path: &str) -> &str {
+    path.rsplit_once('.').map_or(path, |(_, name)| name)
+}
 
 fn merge(merged: &mut Vec<Entry>, entry: Entry, problems: &mut Vec<Problem>) {
     let known = merged.iter_mut().find(|known| known.name() == entry.name());
@@ -165,6 +181,28 @@ fn named<T>(
         Some(Named { name, spec })
     });
     named.collect::<Vec<_>>().into_iter().flatten().collect()
+}
+
+impl Spec {
+    /// An operator's configuration with the sections that it asks for.
+    pub fn config_with(&self, config: &Node, sections: &[&str], problems: &mut Vec<Problem>) -> Node {
+        let mut config = config.clone();
+        let asked = |entry: &&Entry| sections.iter().any(|path| shared_name(path) == entry.name());
+        let shared = self.shared.iter().filter(asked);
+        if let Value::Map(entries) = &mut config.value {
+            for path in SHARED {
+                let is_own = |entry: &&Entry| entry.name() == shared_name(path);
+                let message = match path.rsplit_once('.') {
+                    Some((section, name)) => format!("`{name}` is an option of `{section}`; write it there"),
+                    None => format!("`{path}` is a section of its own; write it at the left, beside `operators`"),
+                };
+                problems.extend(entries.iter().find(is_own).map(|own| Problem::error(&own.key.at, message)));
+                entries.retain(|entry| !is_own(&entry));
+            }
+            entries.extend(shared.cloned());
+        }
+        config
+    }
 }
 
 fn operator(node: &Node, problems: &mut Vec<Problem>) -> Option<OperatorSpec> {

@@ -5,6 +5,7 @@
 //! between batches is what was committed; after an abort the caller says [`Stage::discard`].
 
 use std::hash::{BuildHasherDefault, DefaultHasher};
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 
@@ -23,6 +24,8 @@ const CACHE_KEYS_MAX: usize = 512;
 pub struct Emission {
     pub port: Port,
     pub fact: Fact<'static>,
+    /// The operator's rule that made it say this, if it goes by rules.
+    pub rule: Option<Arc<str>>,
 }
 
 /// What one fact, or a deadline that has passed, made of a key.
@@ -117,8 +120,11 @@ impl<O: Operator> OperatorStage<O> {
             held.deadline = self.operator.deadline(&held.state);
         }
         let deadline = held.deadline;
-        let told = events.into_iter().filter_map(O::publish);
-        Step { emissions: told.map(|(port, fact)| Emission { port, fact }).collect(), deadline_before, deadline }
+        let emission = |event| {
+            let rule = O::rule(&event).cloned();
+            O::publish(event).map(|(port, fact)| Emission { port, fact, rule })
+        };
+        Step { emissions: events.into_iter().filter_map(emission).collect(), deadline_before, deadline }
     }
 
     fn decode(&self, stored: &[u8], formats: &Formats) -> Result<O::State, codec::Error> {

@@ -34,7 +34,7 @@ use crate::codec::Format;
 use crate::log::client::Connection;
 use crate::log::kafka::KafkaReader;
 use crate::record::{Batch, Offset, Partition, TopicPartition};
-use crate::runtime::{Schemas, sequence_of_metadata};
+use crate::runtime::{LastCommit, Schemas};
 use crate::topology::journal::{self, Journal, TaskId};
 use crate::topology::plan::{StateFormats, Topology};
 use crate::topology::{dead_letter, journal::JournalPosition};
@@ -106,7 +106,7 @@ impl Site {
     /// The sequence of the task's last commit, as the group has it.
     fn last_commit(&self, task: &TaskId) -> Result<Option<i64>> {
         let committed = self.reader.committed(&self.inputs_of(task))?;
-        Ok(committed.iter().flatten().filter_map(|committed| sequence_of_metadata(&committed.metadata)).max())
+        Ok(LastCommit::of_offsets(&committed).map(|last| last.sequence))
     }
 }
 
@@ -156,8 +156,7 @@ fn standings(site: &Site) -> Result<BTreeMap<TaskId, Standing>> {
     for id in site.tasks() {
         let inputs = site.inputs_of(&id);
         let committed = site.reader.committed(&inputs).context("the group's committed offsets")?;
-        let sequence =
-            committed.iter().flatten().filter_map(|committed| sequence_of_metadata(&committed.metadata)).max();
+        let sequence = LastCommit::of_offsets(&committed).map(|last| last.sequence);
         let offsets =
             inputs.into_iter().zip(committed).filter_map(|(input, committed)| Some((input, committed?.offset)));
         standings.insert(id, Standing { sequence, offsets: offsets.collect() });

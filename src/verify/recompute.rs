@@ -13,6 +13,7 @@ use super::report::{Kind, Report, TaskReport};
 use super::stretch::{Stretch, each_record};
 use super::words;
 use crate::record::{Batch, EventTime, NewRecord, Offset, Partition, Topic, TopicPartition};
+use crate::runtime::{CommitRecord, LAST_COMMIT, LastCommit};
 use crate::topology::driver::{FollowedTask, partition};
 use crate::topology::engine::{Effects, journal_header};
 use crate::topology::journal::{InputRange, Journal, JournalPosition, TaskId};
@@ -132,10 +133,15 @@ impl Following {
         plan: &SubTopologyPlan,
         report: &mut Report,
     ) -> Result<u64> {
-        let mut stored = BTreeMap::new();
+        let (mut stored, mut told) = (BTreeMap::new(), None);
         for (stage, node) in plan.nodes.iter().enumerate() {
             let changelog = TopicPartition::new(&node.changelog, commits.id.partition);
             each_record(&mut site.reader, &changelog, |record| {
+                if record.key == Some(LAST_COMMIT) {
+                    let read: CommitRecord = serde_json::from_slice(record.value.unwrap_or_default())?;
+                    told = Some((record.offset, read.last()));
+                    return Ok(());
+                }
                 let key = (stage, record.key.unwrap_or_default().to_vec());
                 match record.value {
                     Some(state) => stored.insert(key, (record.offset, state.to_vec())),
@@ -148,6 +154,14 @@ impl Following {
         if site.last_commit(commits.id)? != Some(last) {
             report.notes.push(format!("{}: it works on, so its states were not compared", commits.id));
             return Ok(0);
+        }
+        if let (Some(entry), Some((offset, found))) = (commits.entries.last(), told) {
+            let expected = LastCommit { sequence: entry.sequence, acted_at_ms: entry.acted_at_ms };
+            if found != expected {
+                let (expected, found) = (format!("{expected:?}"), format!("{found:?}"));
+                let place = TopicPartition::new(&plan.nodes[0].changelog, commits.id.partition);
+                report.differs(site.difference(Kind::State, (&place, Some(offset)), expected, found));
+            }
         }
         let (mut count, mut differ) = (0, Vec::new());
         for (stage, key, state) in self.task.states() {

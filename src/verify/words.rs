@@ -62,6 +62,12 @@ fn value_of(site: &Site, topic: &Topic, value: Option<&[u8]>) -> Value {
                 Fact::Incident(incident) => serde_json::to_value(incident),
                 Fact::SlackAction(action) => serde_json::to_value(action),
                 Fact::SlackOutcome(outcome) => serde_json::to_value(outcome),
+                Fact::Payload(payload) => serde_json::to_value(payload),
+                Fact::Response(response) => serde_json::to_value(response),
+                Fact::ActionRun(run) => serde_json::to_value(run),
+                Fact::Cause(cause) => serde_json::to_value(cause),
+                Fact::Silence(silence) => serde_json::to_value(silence),
+                Fact::Rotation(rotation) => serde_json::to_value(rotation),
                 Fact::Own(_) => return None,
             };
             read.ok()

@@ -9,7 +9,10 @@ use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value as AvroValue;
 use apache_avro::writer::datum::GenericDatumWriter;
 use fairlead::codec::avro;
-use fairlead::event::{Alert, Deploy, FactKind, Incident, SlackAction, SlackOutcome};
+use fairlead::event::{
+    ActionRun, Alert, Cause, Deploy, FactKind, Incident, Payload, Response, Rotation, Silence, SlackAction,
+    SlackOutcome,
+};
 use fairlead::topology::dead_letter::{self, DeadLetter};
 use fairlead::topology::journal::{self, Journal};
 use proptest::prelude::*;
@@ -70,8 +73,9 @@ fn each_record(schema: &mut Value, act: &mut impl FnMut(&mut Vec<Value>)) {
     let Some(fields) = schema.get_mut("fields").and_then(Value::as_array_mut) else { return };
     act(fields);
     for field in fields {
-        if let Some(items) = field["type"].get_mut("items") {
-            each_record(items, act);
+        match field["type"].as_array_mut() {
+            Some(branches) => branches.iter_mut().for_each(|branch| each_record(branch, act)),
+            None => field["type"].get_mut("items").into_iter().for_each(|items| each_record(items, act)),
         }
     }
 }
@@ -156,6 +160,12 @@ fn check(name: &str, schema: &Schema, json: &str) {
         "deploy" => laws::<Deploy<'_>>(schema, json, &apache, &narrow),
         "incident" => laws::<Incident>(schema, json, &apache, &narrow),
         "slack_action" => laws::<SlackAction>(schema, json, &apache, &narrow),
+        "payload" => laws::<Payload>(schema, json, &apache, &narrow),
+        "response" => laws::<Response>(schema, json, &apache, &narrow),
+        "action_run" => laws::<ActionRun>(schema, json, &apache, &narrow),
+        "cause" => laws::<Cause>(schema, json, &apache, &narrow),
+        "silence" => laws::<Silence>(schema, json, &apache, &narrow),
+        "rotation" => laws::<Rotation>(schema, json, &apache, &narrow),
         "slack_outcome" => laws::<SlackOutcome>(schema, json, &apache, &narrow),
         "journal" => laws::<Journal>(schema, json, &apache, &narrow),
         "dead_letter" => laws::<DeadLetter>(schema, json, &apache, &narrow),
@@ -238,8 +248,8 @@ fn every_field_of_a_fact_says_what_it_is_and_a_time_its_unit() {
             for field in fields {
                 let doc = field["doc"].as_str().unwrap_or_default();
                 assert!(!doc.is_empty(), "schemas/{name}.avsc: {} has no doc", field["name"]);
-                let list = is_list_of_records(&field["type"]);
-                let time = !list && field["type"].to_string().contains("timestamp-millis");
+                let holds_records = is_list_of_records(&field["type"]) || field["type"][1]["fields"].is_array();
+                let time = !holds_records && field["type"].to_string().contains("timestamp-millis");
                 assert!(!time || doc.contains("Milliseconds since the epoch"), "{name}: {} has no unit", field["name"]);
                 assert_eq!(time, field["name"].as_str().unwrap().ends_with("_ms"), "{name}: {}", field["name"]);
             }

@@ -5,9 +5,11 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use fairlead::codec::Formats;
-use fairlead::event::Fact;
+use fairlead::event::{Fact, FactKind, Payload};
 use fairlead::ingest::endpoint::{Format, NoFormat};
-use fairlead::ingest::{Endpoint, Reading, Refusal, Rules};
+use fairlead::ingest::kafka::{self, TopicFormat};
+use fairlead::ingest::pagerduty::RoutingKeys;
+use fairlead::ingest::{Endpoint, Reading, Refusal, Rules, raw, sns};
 use fairlead::record::EventTime;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -17,6 +19,7 @@ use serde_json::{Map, Value, json};
 #[serde(deny_unknown_fields)]
 struct Case {
     about: String,
+    /// A path, or `kafka:<topic>`.
     endpoint: String,
     headers: std::collections::BTreeMap<String, String>,
     /// RFC 3339.
@@ -32,6 +35,8 @@ struct Case {
     ignored: usize,
     #[serde(default)]
     omitted_by_sender: u64,
+    delivery: Option<String>,
+    receipt: Option<String>,
     refused_whole: Option<Whole>,
     #[serde(default)]
     refused_media: bool,
@@ -45,19 +50,95 @@ struct Whole {
 }
 
 impl Case {
+    /// Of a record.
+    fn topic(&self) -> Option<&str> {
+        self.endpoint.strip_prefix("kafka:")
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(String::as_str)
+    }
+
     fn format(&self) -> Result<Format, NoFormat> {
-        let endpoint = Endpoint::ALL.into_iter().find(|endpoint| endpoint.path() == self.endpoint);
-        endpoint.expect("a known endpoint").format(|name| self.headers.get(name).map(String::as_str))
+        let endpoint = Endpoint::at(&self.endpoint).expect("a known endpoint");
+        endpoint.format(&self.endpoint, |name| self.header(name))
     }
 
     fn read(&self, body: &[u8]) -> Result<Reading, Refusal> {
+        if let Some(topic) = self.topic() {
+            return match RULES.topics.get(topic) {
+                Some(format) => kafka::read(*format, |name| self.header(name), Some(body), &RULES, self.received()),
+                None => raw::read_again(&self.kept(body, &Ok(Reading::default())), &RULES),
+            };
+        }
         let format = self.format().map_err(|no_format| match no_format {
             NoFormat::Media(refusal) | NoFormat::Headers(refusal) => refusal,
         })?;
+        format.read(body, &RULES, self.received())
+    }
+
+    fn kept(&self, body: &[u8], read: &Result<Reading, Refusal>) -> Payload {
+        let (header, received) = (|name: &str| self.header(name), self.received());
+        let kept = match self.topic() {
+            Some(topic) => raw::of_record(topic, header, body, read, received),
+            None => {
+                let at = (Endpoint::at(&self.endpoint).unwrap(), self.endpoint.as_str());
+                raw::payload(at, header, body, read, received, &RULES)
+            }
+        };
+        kept.expect("it is small enough")
+    }
+
+    fn received(&self) -> EventTime {
         let received_at: jiff::Timestamp = self.received_at.parse().expect("an RFC 3339 time");
-        format.read(body, &Rules::default(), EventTime(received_at.as_millisecond()))
+        EventTime(received_at.as_millisecond())
     }
 }
+
+/// What the cases are read by: the defaults, and of everything that is configured by name one example.
+static RULES: LazyLock<Rules> = LazyLock::new(|| Rules {
+    repositories: [("acme/shop-api".to_owned(), "checkout".to_owned())].into(),
+    routing_keys: RoutingKeys::new([
+        ("search", "R0UTINGKEY00000000000000SEARCH00"),
+        ("checkout", "R0UTINGKEY00000000000000CHECKOUT"),
+    ]),
+    json: serde_saphyr::from_str(JSON_MAPPINGS).expect("mappings"),
+    topics: [
+        ("argo.cdevents".to_owned(), TopicFormat::CloudEvents),
+        ("alertmanager.events".to_owned(), TopicFormat::AlertmanagerEvents),
+    ]
+    .into(),
+    ..Rules::default()
+});
+
+const JSON_MAPPINGS: &str = r#"
+zabbix:
+  alerts:
+    each: /events
+    fingerprint: [/trigger_id, /host]
+    resolved: { at: /status, is: [OK, "0"] }
+    ignored: { at: /status, is: [UNKNOWN] }
+    labels: { alertname: /trigger, severity: /severity, service: /tags/service, env: production }
+    annotations: { summary: /message, value: /value }
+    link: /url
+plain:
+  alerts: { starts_at: /since, ends_at: /until, labels: { alertname: /name, service: /a~1b/0 } }
+pipeline:
+  deploys:
+    id: /build/number
+    service: /project
+    version: /tag
+    environment: /stage
+    revision: /build/commit
+    actor: /build/by
+    link: /build/url
+    started_at: /build/started
+    finished_at: /build/finished
+    running: { at: /state, is: [RUNNING] }
+    failed: { at: /state, is: [FAILED, ABORTED] }
+    rollback: { at: /build/rollback, is: ["true"] }
+    ignored: { at: /state, is: [QUEUED] }
+"#;
 
 static CASES: LazyLock<Vec<(String, Case)>> = LazyLock::new(|| {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/cases/ingest");
@@ -96,7 +177,56 @@ fn every_case_gives_its_facts_and_refusals() {
         let refused: Vec<_> = reading.refused.iter().map(|refusal| &refusal.path).collect();
         assert_eq!(refused, case.refused.iter().collect::<Vec<_>>(), "{about}: {:?}", reading.refused);
         assert_eq!((reading.ignored, reading.omitted_by_sender), (case.ignored, case.omitted_by_sender), "{about}");
+        assert_eq!((&reading.delivery, &reading.receipt), (&case.delivery, &case.receipt), "{about}");
     }
+}
+
+/// Whoever reads the payload that was kept gets what was told then, and no credential is in it.
+#[test]
+fn what_is_kept_of_a_request_is_read_again_as_it_was() {
+    let rules = Rules { routing_keys: RoutingKeys::by_name(["search", "checkout"]), ..RULES.clone() };
+    for (name, case) in CASES.iter().filter(|(_, case)| case.topic().is_some() || case.format().is_ok()) {
+        let body = serde_json::to_vec(&case.body).unwrap();
+        let read = case.read(&body);
+        let kept = case.kept(&body, &read);
+        assert!(!String::from_utf8_lossy(&kept.body).contains("R0UTINGKEY"), "{name}");
+        assert!(!kept.headers.contains_key("x-hub-signature-256") && !kept.headers.contains_key("authorization"));
+        let facts = read.as_ref().map_or(0, |reading| reading.facts.len());
+        assert_eq!(
+            (kept.facts as usize, kept.refusal.is_some()),
+            (facts, read.as_ref().map_or(true, |read| read.refusals() > 0))
+        );
+        let again = raw::read_again(&kept, &rules);
+        match (&read, &again) {
+            // Its key was nobody's, so it would not have been kept.
+            _ if name == "pagerduty_unknown_key" => {}
+            _ => assert_eq!(again, read, "{name}"),
+        }
+        let mut record = Vec::new();
+        FORMATS.encode_fact(&Fact::Payload(kept.clone()), &mut record).unwrap();
+        assert_eq!(FORMATS.decode_fact(FactKind::Payload, &record).unwrap(), Fact::Payload(kept), "{name}");
+    }
+}
+
+#[test]
+fn a_routing_key_that_is_spelt_with_escapes_is_not_kept_either() {
+    let body =
+        br#"{"routing_key": "R0UTINGKEY00000000000000CHECK\u004fUT", "event_action": "resolve", "dedup_key": "x"}"#;
+    let read = Format::PagerDutyAlert.read(body, &RULES, EventTime(0));
+    let at = (Endpoint::PagerDutyAlerts, "/v2/enqueue");
+    let kept = raw::payload(at, |_| None, body, &read, EventTime(0), &RULES).unwrap();
+    let kept = String::from_utf8(kept.body).unwrap();
+    assert!(kept.contains(r#""routing_key":"service:checkout""#) && !kept.contains("R0UTINGKEY"), "{kept}");
+}
+
+#[test]
+fn what_is_too_large_for_a_record_is_not_kept() {
+    let kept = |bytes: usize| {
+        let body = vec![b' '; bytes];
+        let at = (Endpoint::Grafana, "/webhooks/grafana");
+        raw::payload(at, |_| None, &body, &Ok(Reading::default()), EventTime(0), &RULES).is_some()
+    };
+    assert!(kept(900_000) && !kept(900_001));
 }
 
 fn as_json(fact: &Fact<'_>) -> Value {
@@ -171,8 +301,31 @@ fn junk() -> impl Strategy<Value = Value> {
     ]
 }
 
+/// A message of SNS is JSON within JSON.
+fn edit_within(body: &mut Value, edits: &[(prop::sample::Index, Value)]) {
+    let Some(mut message) = body["Message"].as_str().and_then(|text| serde_json::from_str::<Value>(text).ok()) else {
+        return;
+    };
+    edit(&mut message, edits);
+    body["Message"] = message.to_string().into();
+}
+
+fn edit(body: &mut Value, edits: &[(prop::sample::Index, Value)]) {
+    for (place, value) in edits {
+        let mut found = Vec::new();
+        pointers(body, String::new(), &mut found);
+        if let Some(spot) = body.pointer_mut(&found[place.index(found.len())]) {
+            *spot = value.clone();
+        }
+    }
+}
+
 /// What holds for any input: it ends, each element is accounted for, and what is refused says where and how to mend it.
 fn check_total(case: &Case, body: &[u8]) -> Result<(), TestCaseError> {
+    // Before anything is believed.
+    if let Err(refusal) = sns::envelope(body) {
+        prop_assert!(refusal.to_string().len() < 2_000, "{refusal}");
+    }
     match case.read(body) {
         Ok(reading) => {
             prop_assert!(reading.refused.len() <= Reading::REFUSALS);
@@ -207,15 +360,14 @@ proptest! {
         pick in any::<prop::sample::Index>(),
         edits in prop::collection::vec((any::<prop::sample::Index>(), junk()), 1..4),
         cut in prop::option::of(any::<prop::sample::Index>()),
+        within in any::<bool>(),
     ) {
         let (_, case) = &CASES[pick.index(CASES.len())];
         let mut body = case.body.clone();
-        for (place, value) in edits {
-            let mut found = Vec::new();
-            pointers(&body, String::new(), &mut found);
-            if let Some(spot) = body.pointer_mut(&found[place.index(found.len())]) {
-                *spot = value;
-            }
+        if within {
+            edit_within(&mut body, &edits);
+        } else {
+            edit(&mut body, &edits);
         }
         let mut bytes = serde_json::to_vec(&body).unwrap();
         if let Some(cut) = cut {

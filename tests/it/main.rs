@@ -1,6 +1,10 @@
 //! The one integration-test binary, so that RocksDB and librdkafka are linked once.
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 #[cfg(feature = "runtime")]
+mod answers;
+mod argo_cd;
+mod attention;
+#[cfg(feature = "runtime")]
 mod commands;
 mod compat;
 #[cfg(feature = "runtime")]
@@ -19,6 +23,7 @@ mod ingest_formats;
 mod kafka_log;
 #[cfg(feature = "runtime")]
 mod long_haul;
+mod mentions;
 mod night;
 mod ospbench;
 #[cfg(feature = "runtime")]
@@ -28,8 +33,14 @@ mod registry_behind_https;
 #[cfg(feature = "runtime")]
 mod registry_client;
 #[cfg(feature = "runtime")]
+mod replay;
+mod rotation;
+#[cfg(feature = "runtime")]
+mod runs;
+#[cfg(feature = "runtime")]
 mod secured;
 #[cfg(feature = "runtime")]
 mod slack;
 mod tidy;
 mod topologies;
+mod trends;

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use fairlead::event::{Fact, Incident, IncidentChange, IncidentState, Level, SlackAction, SlackActionKind};
 use fairlead::ingest::{Endpoint, Rules};
-use fairlead::operator::{Operator, incident::Incidents, level::Levels, notify::Notify, step, suspects::Suspects};
+use fairlead::operator::{
+    Operator, attention::Attend, incident::Incidents, level::Levels, notify::Notify, step, suspects::Suspects,
+};
 use fairlead::record::EventTime;
 use fairlead::topology::catalog::catalog;
 use fairlead::topology::compile::compile;
@@ -68,11 +70,12 @@ impl<O: Operator> Node<O> {
     }
 }
 
-/// The four operators, joined as the shipped topology joins them.
+/// The operators, joined as the shipped topology joins them.
 struct Chain {
     level: Node<Levels>,
     incident: Node<Incidents>,
     suspects: Node<Suspects>,
+    attention: Node<Attend>,
     notify: Node<Notify>,
     incidents: Vec<(EventTime, Incident)>,
     actions: Vec<SlackAction>,
@@ -88,6 +91,7 @@ impl Chain {
             level: Node::new(config(&yaml, "level")),
             incident: Node::new(config(&yaml, "incident")),
             suspects: Node::new(config(&yaml, "suspects")),
+            attention: Node::new(config(&yaml, "attention")),
             notify: Node::new(config(&yaml, "notify")),
             incidents: Vec::new(),
             actions: Vec::new(),
@@ -104,11 +108,21 @@ impl Chain {
     }
 
     fn join(&mut self, facts: Vec<Fact<'static>>, at: EventTime) {
-        for enriched in facts.into_iter().flat_map(|fact| self.suspects.tell(fact, at)).collect::<Vec<_>>() {
-            if let Fact::Incident(incident) = &enriched {
+        for fact in facts {
+            let deploy = matches!(fact, Fact::Deploy(_)).then(|| fact.clone());
+            for enriched in self.suspects.tell(fact, at).into_iter().chain(deploy) {
+                let attended = self.attention.tell(enriched, at);
+                self.show(attended, at);
+            }
+        }
+    }
+
+    fn show(&mut self, attended: Vec<Fact<'static>>, at: EventTime) {
+        for fact in attended {
+            if let Fact::Incident(incident) = &fact {
                 self.incidents.push((at, incident.clone()));
             }
-            let actions = self.notify.tell(enriched, at).into_iter();
+            let actions = self.notify.tell(fact, at).into_iter();
             self.actions.extend(actions.filter_map(|fact| match fact {
                 Fact::SlackAction(action) => Some(action),
                 _ => None,
@@ -120,8 +134,8 @@ impl Chain {
     fn wait(&mut self, until: EventTime) {
         loop {
             let (level, incident) = (self.level.deadline(), self.incident.deadline());
-            let (suspects, notify) = (self.suspects.deadline(), self.notify.deadline());
-            let all = [level, incident, suspects, notify].into_iter().enumerate();
+            let (suspects, attention) = (self.suspects.deadline(), self.attention.deadline());
+            let all = [level, incident, suspects, attention, self.notify.deadline()].into_iter().enumerate();
             let next = all.filter_map(|(node, deadline)| Some((deadline?, node))).min();
             let Some(((at, key), node)) = next.filter(|((at, _), _)| *at <= until) else { return };
             match node {
@@ -131,6 +145,10 @@ impl Chain {
                     self.join(snapshots, at);
                 }
                 2 => drop(self.suspects.fire(key, at)),
+                3 => {
+                    let attended = self.attention.fire(key, at);
+                    self.show(attended, at);
+                }
                 _ => drop(self.notify.fire(key, at)),
             }
         }
@@ -150,7 +168,7 @@ fn night() -> (Chain, i64, usize) {
         let endpoint = Endpoint::ALL.into_iter().find(|one| line["endpoint"] == one.path()).expect("an endpoint");
         let content_type = line["headers"]["content-type"].as_str().unwrap_or("application/json");
         let header = |name: &str| (name == "content-type").then_some(content_type);
-        let format = endpoint.format(header).expect("a format");
+        let format = endpoint.format(endpoint.path(), header).expect("a format");
         let body = line["body"].to_string();
         let read = format.read(body.as_bytes(), &Rules::default(), at).expect("a body that can be read");
         assert_eq!((read.refused.len(), read.ignored), (0, 0), "{body}");
@@ -259,22 +277,79 @@ fn slack_sees_one_root_an_incident_and_few_mentions() {
             Some((action.level, rest.split_once('>')?.0))
         })
         .collect();
-    // The flapping one once; the storm when it became critical and when it came back; the index when it was told for the third
-    // time and worse each time. That the flood at the ingress wakes SRE too is no news by then.
+    // The flapping one; the storm when it became critical and when it came back; the index when it was told for the third time and
+    // worse each time. That the flood at the ingress wakes SRE too is no news by then. Nobody acknowledges what is high or critical:
+    // after five minutes its owner is told, after a quarter of an hour SRE, if it lasts so long.
     assert_eq!(
         mentions,
         [
             (Level::High, "S0SEARCH"),
+            (Level::High, "S0SEARCH"),
+            (Level::High, "S0SREONCALL"),
+            (Level::Critical, "S0SREONCALL"),
+            (Level::Critical, "S0CHECKOUT"),
             (Level::Critical, "S0SREONCALL"),
             (Level::Critical, "S0SREONCALL"),
+            (Level::Critical, "S0CHECKOUT"),
             (Level::Medium, "S0SEARCH"),
         ]
     );
     let last: BTreeMap<_, _> = chain
         .actions
         .iter()
-        .filter(|action| action.kind != SlackActionKind::Reply)
+        .filter(|action| matches!(action.kind, SlackActionKind::PostRoot | SlackActionKind::UpdateRoot))
         .map(|action| (&action.incident_id, action.terminal))
         .collect();
     assert!(last.values().all(|terminal| *terminal), "every root ends as resolved");
+}
+
+fn recorded(case: &str) -> Value {
+    let path = format!("{}/tests/it/cases/ingest/{case}.json", env!("CARGO_MANIFEST_DIR"));
+    let case: Value = serde_json::from_slice(&std::fs::read(path).expect("a case")).expect("JSON");
+    case["body"].clone()
+}
+
+/// Datadog does not tell when an alert began, GitHub what its service is called: the story is whole all the same.
+#[test]
+fn a_deploy_told_by_github_is_the_suspect_of_one_incident_that_datadog_tells_five_times() {
+    let begin = 1_795_424_400_000;
+    let minute = |n: i64| EventTime(begin + n * 60_000);
+    let time = |at: EventTime| jiff::Timestamp::from_millisecond(at.0).unwrap().to_string();
+    let mut chain = Chain::shipped();
+    let tell = |chain: &mut Chain, endpoint: Endpoint, body: Value, at: EventTime| {
+        let header = |name: &str| match name {
+            "content-type" => Some("application/json"),
+            "x-github-event" => Some("deployment_status"),
+            "x-github-delivery" => Some("d-1"),
+            _ => None,
+        };
+        let rules =
+            Rules { repositories: [("acme/shop-api".to_owned(), "checkout".to_owned())].into(), ..Rules::default() };
+        let format = endpoint.format(endpoint.path(), header).expect("a format");
+        let reading = format.read(body.to_string().as_bytes(), &rules, at).expect("a body that can be read");
+        chain.wait(at);
+        reading.facts.into_iter().for_each(|fact| chain.tell(fact, at));
+    };
+    let mut deploy = recorded("github_success");
+    deploy["deployment_status"]["created_at"] = time(minute(-5)).into();
+    tell(&mut chain, Endpoint::GitHub, deploy, minute(-5));
+    for (at, transition) in [(0, "Triggered"), (10, "Renotify"), (20, "Renotify"), (30, "Recovered"), (31, "Recovered")]
+    {
+        let mut told = recorded("datadog_triggered");
+        told["alert_transition"] = transition.into();
+        told["date"] = minute(at).0.into();
+        tell(&mut chain, Endpoint::Datadog, told, minute(at));
+    }
+    chain.wait(minute(60));
+    let story: Vec<_> = chain.incidents.iter().map(|(_, incident)| incident.change).collect();
+    let unattended = IncidentChange::Unattended;
+    assert_eq!(story, [IncidentChange::Opened, unattended, unattended, IncidentChange::Resolved]);
+    let (_, last) = chain.incidents.last().expect("an incident");
+    assert_eq!((&*last.service, last.level, last.flaps), ("checkout", Level::Critical, 0));
+    let alert = &last.alerts[0];
+    assert_eq!((alert.repeats, alert.starts_at_ms, alert.ends_at_ms), (3, minute(0).0, Some(minute(30).0)));
+    assert_eq!(
+        last.suspects.first().map(|suspect| (&*suspect.version, &*suspect.deploy_id)),
+        Some(("v2.41.0", "145988746"))
+    );
 }

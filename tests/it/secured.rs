@@ -86,7 +86,15 @@ impl Site {
         let mut log = KafkaLog::join(connection, &identity("member"), std::slice::from_ref(&topic)).unwrap();
         let writer = KafkaWriter::new(connection, &identity("writer")).unwrap();
         let (alerts, deploys, timeout) = (topic.clone(), topic.clone(), Duration::from_secs(10));
-        let sending = Sending { connection: connection.clone(), alerts, deploys, timeout };
+        let sending = Sending {
+            connection: connection.clone(),
+            alerts,
+            deploys,
+            raw: None,
+            quiet: None,
+            responses: None,
+            timeout,
+        };
         let sender = Sender::new(sending, Arc::new(Formats::shipped())).unwrap();
         let topic = TopicPartition::new(&topic, Partition(0));
         until("an assignment", || match log.poll(Duration::from_millis(50), 1 << 20, &mut Batch::default()).unwrap() {

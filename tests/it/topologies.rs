@@ -58,7 +58,8 @@ fn cases() -> Vec<Case> {
 fn examples() -> Case {
     /// Where the examples stand in time, so that a case begins at zero like the others.
     const BEGIN_MS: i64 = 1_795_420_800_000;
-    let examples = [FactKind::Alert, FactKind::Deploy].into_iter().flat_map(|kind| {
+    let read = [FactKind::Alert, FactKind::Deploy, FactKind::Response, FactKind::ActionRun, FactKind::Cause];
+    let examples = read.into_iter().flat_map(|kind| {
         let texts = crate::examples::of(kind.name()).into_iter();
         texts.map(move |(_, text)| (kind, later(&serde_json::from_str(&text).unwrap(), -BEGIN_MS)))
     });
@@ -122,7 +123,8 @@ impl Case {
 fn later(body: &Value, ms: i64) -> Value {
     let mut body = body.clone();
     for (name, value) in body.as_object_mut().unwrap() {
-        if let (true, Some(at)) = (name.ends_with("_at_ms"), value.as_i64()) {
+        let is_time = name.ends_with("_at_ms") || ["at_ms", "until_ms"].contains(&name.as_str());
+        if let (true, Some(at)) = (is_time, value.as_i64()) {
             *value = at.saturating_add(ms).into();
         }
     }
@@ -136,6 +138,12 @@ fn fact(kind: FactKind, json: &str) -> Fact<'static> {
         FactKind::Incident => Fact::Incident(serde_json::from_str(json).unwrap()),
         FactKind::SlackAction => Fact::SlackAction(serde_json::from_str(json).unwrap()),
         FactKind::SlackOutcome => Fact::SlackOutcome(serde_json::from_str(json).unwrap()),
+        FactKind::Payload => Fact::Payload(serde_json::from_str(json).unwrap()),
+        FactKind::Response => Fact::Response(serde_json::from_str(json).unwrap()),
+        FactKind::ActionRun => Fact::ActionRun(serde_json::from_str(json).unwrap()),
+        FactKind::Cause => Fact::Cause(serde_json::from_str(json).unwrap()),
+        FactKind::Silence => Fact::Silence(serde_json::from_str(json).unwrap()),
+        FactKind::Rotation => Fact::Rotation(serde_json::from_str(json).unwrap()),
         FactKind::Own(_) => panic!("no example is of an own fact"),
     }
 }
@@ -147,6 +155,12 @@ fn json(fact: &Fact<'_>) -> Value {
         Fact::Incident(fact) => serde_json::to_value(fact),
         Fact::SlackAction(fact) => serde_json::to_value(fact),
         Fact::SlackOutcome(fact) => serde_json::to_value(fact),
+        Fact::Payload(fact) => serde_json::to_value(fact),
+        Fact::Response(fact) => serde_json::to_value(fact),
+        Fact::ActionRun(fact) => serde_json::to_value(fact),
+        Fact::Cause(fact) => serde_json::to_value(fact),
+        Fact::Silence(fact) => serde_json::to_value(fact),
+        Fact::Rotation(fact) => serde_json::to_value(fact),
         Fact::Own(_) => panic!("no example is of an own fact"),
     }
     .unwrap()

@@ -19,7 +19,7 @@ use super::problems;
 use super::run::until_stopped;
 use crate::app::{App, Options, source};
 use crate::clock::Clock;
-use crate::embedded::slack::{FakeSlack, Workspace};
+use crate::embedded::slack::{FakeSlack, Sockets, Workspace};
 use crate::topology::plan::Topology;
 use crate::topology::template::Template;
 
@@ -95,6 +95,13 @@ impl Demo {
         if let Some(section) = &mut settings.slack {
             section.url = Some(plain(slack.base_url())?);
             section.token = Some(plain(SLACK_TOKEN.to_owned())?);
+            // Where clicks are taken, they are the stand-in's.
+            if section.signing_secret.is_some() {
+                section.signing_secret = Some(plain(Workspace::SIGNING_SECRET.to_owned())?);
+            }
+            if section.app_token.is_some() {
+                section.app_token = Some(plain(Sockets::APP_TOKEN.to_owned())?);
+            }
         }
         Ok(topology)
     }

@@ -55,7 +55,7 @@ fn check_block(block: &Value, ids: &mut BTreeSet<String>) -> Result<(), String> 
         Some("section") => check_section(block),
         Some("header") => text_of(block.get("text"), &["plain_text"], 150),
         Some("context") => elements(block, 10)?.iter().try_for_each(check_context_element),
-        Some("actions") => elements(block, 25)?.iter().try_for_each(check_button),
+        Some("actions") => check_actions(block),
         Some("image") => {
             bounded(block, "image_url", 3_000)?.ok_or("no image_url")?;
             bounded(block, "alt_text", 2_000)?.ok_or("no alt_text")?;
@@ -91,6 +91,48 @@ fn check_context_element(element: &Value) -> Result<(), String> {
     }
 }
 
+fn check_actions(block: &Map<String, Value>) -> Result<(), String> {
+    let mut ids = BTreeSet::new();
+    for element in elements(block, 25)? {
+        match element["type"].as_str() {
+            Some("static_select" | "users_select") => check_select(element)?,
+            _ => check_button(element)?,
+        }
+        if let Some(id) = element["action_id"].as_str()
+            && !ids.insert(id)
+        {
+            return Err(format!("action_id {id} occurs twice"));
+        }
+    }
+    Ok(())
+}
+
+fn check_select(element: &Value) -> Result<(), String> {
+    let select = element.as_object().ok_or("an element is no object")?;
+    bounded(select, "action_id", 255)?.filter(|id| !id.is_empty()).ok_or("a select without action_id")?;
+    text_of(select.get("placeholder"), &["plain_text"], 150)?;
+    if element["type"] == "users_select" {
+        return Ok(());
+    }
+    let options = select.get("options").and_then(Value::as_array).ok_or("no options")?;
+    if !(1..=100).contains(&options.len()) {
+        return Err(format!("{} options, 1 to 100 are allowed", options.len()));
+    }
+    options.iter().try_for_each(|option| {
+        let option = option.as_object().ok_or("an option is no object")?;
+        bounded(option, "value", 150)?.ok_or("an option without value")?;
+        text_of(option.get("text"), &["plain_text"], 75)
+    })
+}
+
+fn check_confirm(confirm: &Value) -> Result<(), String> {
+    for (name, most) in [("title", 100), ("text", 300), ("confirm", 30), ("deny", 30)] {
+        let kinds: &[&str] = if name == "text" { &["plain_text", "mrkdwn"] } else { &["plain_text"] };
+        text_of(confirm.get(name), kinds, most)?;
+    }
+    Ok(())
+}
+
 fn check_button(element: &Value) -> Result<(), String> {
     let button = element.as_object().ok_or("an element is no object")?;
     if button.get("type").and_then(Value::as_str) != Some("button") {
@@ -100,7 +142,7 @@ fn check_button(element: &Value) -> Result<(), String> {
     bounded(button, "action_id", 255)?;
     bounded(button, "value", 2_000)?;
     bounded(button, "url", 3_000)?;
-    Ok(())
+    button.get("confirm").map_or(Ok(()), check_confirm)
 }
 
 fn elements(block: &Map<String, Value>, most: usize) -> Result<&Vec<Value>, String> {

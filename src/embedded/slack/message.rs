@@ -37,6 +37,8 @@ pub struct Message {
     pub metadata: Option<Value>,
     /// Its root, if it is a reply.
     pub thread: Option<Ts>,
+    /// A reply that the channel shows too.
+    pub broadcast: bool,
     pub edited: Option<Ts>,
     pub reactions: Vec<String>,
 }
@@ -55,6 +57,9 @@ impl Message {
         }
         if let Some(thread) = self.thread {
             object.insert("thread_ts".into(), json!(thread.to_string()));
+        }
+        if self.broadcast {
+            object.insert("subtype".into(), json!("thread_broadcast"));
         }
         if let Some(edited) = self.edited {
             object.insert("edited".into(), json!({"ts": edited.to_string()}));
@@ -91,6 +96,12 @@ impl Channel {
         self.messages.iter().filter(|(_, message)| message.thread.is_none()).map(|(ts, message)| (*ts, message))
     }
 
+    /// As the channel shows it: roots, and replies that were broadcast.
+    pub fn top_level(&self) -> impl DoubleEndedIterator<Item = (Ts, &Message)> {
+        let shown = |message: &Message| message.thread.is_none() || message.broadcast;
+        self.messages.iter().filter(move |(_, message)| shown(message)).map(|(ts, message)| (*ts, message))
+    }
+
     pub fn replies(&self, root: Ts) -> impl Iterator<Item = (Ts, &Message)> {
         self.messages
             .range(root..)
@@ -102,6 +113,28 @@ impl Channel {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_channel_shows_roots_and_replies_that_were_broadcast() {
+        let message = |thread: Option<u64>, broadcast| Message {
+            bot_id: None,
+            text: String::new(),
+            blocks: Vec::new(),
+            metadata: None,
+            thread: thread.map(Ts),
+            broadcast,
+            edited: None,
+            reactions: Vec::new(),
+        };
+        let mut channel = Channel::default();
+        for (ts, message) in [(1, message(None, false)), (2, message(Some(1), false)), (3, message(Some(1), true))] {
+            channel.add(Ts(ts), message);
+        }
+        assert_eq!(channel.top_level().map(|(ts, _)| ts.0).collect::<Vec<_>>(), [1, 3]);
+        assert_eq!(channel.replies(Ts(1)).count(), 2);
+        let shown = channel.messages[&Ts(3)].to_json(Ts(3), false);
+        assert_eq!((&shown["subtype"], &shown["thread_ts"]), (&json!("thread_broadcast"), &json!("0.000001")));
+    }
 
     #[test]
     fn timestamps_are_spelled_with_six_decimals_and_read_with_any() {

@@ -23,6 +23,8 @@ pub fn call(workspace: &mut Workspace, method: &str, arguments: &Arguments, now_
         "conversations.replies" => replies(workspace, arguments),
         "conversations.list" => list(workspace, arguments),
         "reactions.add" => add_reaction(workspace, arguments),
+        "usergroups.users.list" => group_members(workspace, arguments),
+        "usergroups.users.update" => set_group(workspace, arguments, now_ms),
         _ => Err(refused("unknown_method")),
     }
 }
@@ -45,6 +47,7 @@ fn post_message(workspace: &mut Workspace, arguments: &Arguments, now_ms: i64) -
         }
     };
     let message = Message {
+        broadcast: thread.is_some() && flag(arguments, "reply_broadcast"),
         bot_id: Some(workspace.bot_id.clone()),
         text: text_sent.unwrap_or_default(),
         blocks: blocks.unwrap_or_default(),
@@ -87,13 +90,13 @@ fn delete(workspace: &mut Workspace, arguments: &Arguments, now_ms: i64) -> Answ
     Ok(json!({"channel": channel, "ts": ts.to_string()}))
 }
 
-/// Root messages, newest first.
+/// What stands at top level, newest first.
 fn history(workspace: &Workspace, arguments: &Arguments) -> Answer {
     let channel = by_id(workspace, arguments)?;
     let window = Window::of(arguments)?;
     let cursor = window.cursor.unwrap_or(Ts(u64::MAX));
-    let roots = workspace.channels[&channel].roots().rev();
-    let found = roots.filter(|(ts, _)| *ts < cursor && window.holds(*ts)).take(window.limit + 1);
+    let top = workspace.channels[&channel].top_level().rev();
+    let found = top.filter(|(ts, _)| *ts < cursor && window.holds(*ts)).take(window.limit + 1);
     Ok(window.page(found.map(|(ts, message)| (ts, message.to_json(ts, window.with_metadata))).collect()))
 }
 
@@ -135,6 +138,32 @@ fn add_reaction(workspace: &mut Workspace, arguments: &Arguments) -> Answer {
     }
     message.reactions.push(name);
     Ok(json!({}))
+}
+
+fn group_members(workspace: &Workspace, arguments: &Arguments) -> Answer {
+    let members = workspace.groups.get(required(arguments, "usergroup")?);
+    members.map(|users| json!({"users": users})).ok_or_else(|| refused("no_such_subteam"))
+}
+
+/// Replaces everybody; nobody is no list. Bots and guests, whose ids look alike, are refused by real Slack too.
+fn set_group(workspace: &mut Workspace, arguments: &Arguments, now_ms: i64) -> Answer {
+    let group = required(arguments, "usergroup")?.to_owned();
+    let users: Vec<_> = text(arguments, "users").unwrap_or_default().split(',').map(str::trim).collect();
+    let users: Vec<_> = users.into_iter().filter(|user| !user.is_empty()).map(str::to_owned).collect();
+    if !workspace.groups.contains_key(&group) {
+        return Err(refused("no_such_subteam"));
+    }
+    if users.is_empty() {
+        return Err(refused("no_users_provided"));
+    }
+    let is_user = |id: &String| {
+        id.len() > 1 && id.starts_with(['U', 'W']) && id.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit())
+    };
+    if !users.iter().all(is_user) || users.iter().any(|user| user == "U0FAIRLEAD") {
+        return Err(refused("invalid_users"));
+    }
+    workspace.groups.insert(group.clone(), users.clone());
+    Ok(json!({"usergroup": {"id": group, "users": users, "user_count": users.len(), "date_update": now_ms / 1_000}}))
 }
 
 /// The window and page of a listing.

@@ -18,7 +18,7 @@ pub const POSTS_PER_CHANNEL: Limit = Limit { interval_ms: 1_000, burst: 5 };
 pub fn of_method(method: &str) -> Option<Limit> {
     let per_minute = |calls| Some(Limit { interval_ms: 60_000 / calls, burst: calls });
     match method {
-        "conversations.list" => per_minute(20),
+        "conversations.list" | "usergroups.users.list" | "usergroups.users.update" => per_minute(20),
         "chat.update" | "chat.delete" | "conversations.history" | "conversations.replies" | "reactions.add" => {
             per_minute(50)
         }

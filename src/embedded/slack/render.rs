@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
+use super::clicks::Ephemeral;
 use super::message::{Channel, Message, Ts};
 
 pub fn channels<'a>(channels: impl Iterator<Item = &'a Channel>) -> String {
@@ -22,21 +23,33 @@ pub fn channels<'a>(channels: impl Iterator<Item = &'a Channel>) -> String {
     out
 }
 
+/// What only who clicked sees.
+pub fn ephemerals(lines: &[Ephemeral]) -> String {
+    lines.iter().fold(String::new(), |mut out, line| {
+        let _ = writeln!(out, "only {} sees: {}", line.user, mrkdwn(&line.text));
+        out
+    })
+}
+
 fn message(out: &mut String, ts: Ts, message: &Message, indent: &str) {
     let author = if message.bot_id.is_some() { "fairlead" } else { "someone" };
     let edited = message.edited.map(|at| format!(" (edited {})", clock(at))).unwrap_or_default();
-    let _ = writeln!(out, "{indent}{} {author}{edited}", clock(ts));
-    // As in Slack: the text is only a fallback once there are blocks.
-    let body = match message.blocks.is_empty() {
-        true => mrkdwn(&message.text),
-        false => message.blocks.iter().filter_map(block).collect::<Vec<_>>().join("\n"),
-    };
-    for line in body.lines() {
+    let broadcast = if message.broadcast { ", also to the channel" } else { "" };
+    let _ = writeln!(out, "{indent}{} {author}{broadcast}{edited}", clock(ts));
+    for line in body(&message.text, &message.blocks).lines() {
         let _ = writeln!(out, "{}", format!("{indent}{line}").trim_end());
     }
     if !message.reactions.is_empty() {
         let reactions: Vec<_> = message.reactions.iter().map(|name| emoji(name)).collect();
         let _ = writeln!(out, "{indent}{}", reactions.join(" "));
+    }
+}
+
+/// As in Slack: the text is only a fallback once there are blocks.
+pub fn body(text: &str, blocks: &[Value]) -> String {
+    match blocks {
+        [] => mrkdwn(text),
+        blocks => blocks.iter().filter_map(block).collect::<Vec<_>>().join("\n"),
     }
 }
 
@@ -63,7 +76,10 @@ fn block(block: &Value) -> Option<String> {
             Some("image") => element["alt_text"].as_str().unwrap_or_default().to_owned(),
             _ => shown(element),
         })),
-        "actions" => Some(joined(&block["elements"], " ", |button| format!("[{}]", shown(&button["text"])))),
+        "actions" => Some(joined(&block["elements"], " ", |element| match element.get("placeholder") {
+            Some(choice) => format!("[{} ▾]", shown(choice)),
+            None => format!("[{}]", shown(&element["text"])),
+        })),
         "image" => Some(format!("(image: {})", block["alt_text"].as_str().unwrap_or_default())),
         _ => None,
     }
@@ -200,6 +216,7 @@ mod tests {
             blocks: Vec::new(),
             metadata: None,
             thread: thread.map(Ts),
+            broadcast: false,
             edited: None,
             reactions: Vec::new(),
         };

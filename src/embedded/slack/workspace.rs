@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::clicks::{Ephemeral, Hook};
+use super::faults::{Fault, Faults};
 use super::message::{Channel, Message, Ts};
 use super::{methods, pace, render};
 
@@ -40,34 +42,23 @@ impl Reply {
     }
 }
 
-/// What goes wrong with one call.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "fault", rename_all = "snake_case")]
-pub enum Fault {
-    /// The call takes effect, then the connection is closed.
-    Drop,
-    /// The call takes effect, then the answer is 500.
-    Fail,
-    /// The connection is closed; the call takes effect later.
-    Late { delay_ms: i64 },
-    /// No effect: 429.
-    RateLimit { retry_after_s: i64 },
-    /// No effect and no answer.
-    Freeze,
-    /// No effect: this error code.
-    Refuse { code: String },
-}
-
 /// What a test may do to the workspace behind the caller's back.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "control", rename_all = "snake_case")]
 pub enum Control {
     /// The next `times` calls of the method meet the fault; faults of one method are met in the order they were armed.
     Arm { method: String, times: u32, fault: Fault },
+    /// From now on `per_mille` of all calls meet a fault drawn from the seed: the same calls in the same order, the same faults.
+    /// Zero ends it.
+    Weather { seed: u64, per_mille: u32 },
     /// Removes every root message of a channel, but not the replies.
     DeleteRoots { channel: String },
+    /// Removes one message.
+    Delete { channel: String, ts: String },
     /// A person writes.
     Say { channel: String, text: String },
+    /// From now on these are in a user group.
+    Group { group: String, users: Vec<String> },
 }
 
 /// What happened in a channel, in order; the newest ten thousand are kept.
@@ -87,11 +78,25 @@ pub enum EventKind {
     Deleted,
 }
 
+/// What takes effect later.
 #[derive(Debug)]
-struct LateCall {
+struct Late {
     due_ms: i64,
-    method: String,
-    arguments: Map<String, Value>,
+    effect: Effect,
+}
+
+#[derive(Debug)]
+enum Effect {
+    Call {
+        method: String,
+        arguments: Map<String, Value>,
+    },
+    /// Answered already, under this timestamp.
+    Appear {
+        channel_id: String,
+        ts: Ts,
+        message: Message,
+    },
 }
 
 #[derive(Debug)]
@@ -99,11 +104,15 @@ pub struct Workspace {
     token: String,
     pub(super) bot_id: String,
     pub(super) channels: BTreeMap<String, Channel>,
+    /// User groups and whom they hold.
+    pub(super) groups: BTreeMap<String, Vec<String>>,
     last_ts: Ts,
     events: VecDeque<Event>,
     paces: pace::Paces,
-    faults: VecDeque<(String, u32, Fault)>,
-    late: Vec<LateCall>,
+    faults: Faults,
+    late: Vec<Late>,
+    pub(super) hooks: Vec<Hook>,
+    pub(super) ephemerals: Vec<Ephemeral>,
 }
 
 impl Workspace {
@@ -119,11 +128,14 @@ impl Workspace {
             token: token.to_owned(),
             bot_id: "B0FAIRLEAD".to_owned(),
             channels: channels.collect(),
+            groups: BTreeMap::new(),
             last_ts: Ts::default(),
             events: VecDeque::new(),
             paces: pace::Paces::default(),
-            faults: VecDeque::new(),
+            faults: Faults::default(),
             late: Vec::new(),
+            hooks: Vec::new(),
+            ephemerals: Vec::new(),
         }
     }
 
@@ -134,7 +146,7 @@ impl Workspace {
             Some(token) if token != self.token => return Reply::error("invalid_auth"),
             Some(_) => {}
         }
-        let fault = self.next_fault(request.method);
+        let fault = self.faults.next(request.method);
         if let Some(Fault::RateLimit { retry_after_s }) = fault {
             return rate_limited(retry_after_s);
         }
@@ -144,20 +156,36 @@ impl Workspace {
                 None => Reply::error("unknown_method"),
             };
         }
+        let Request { method, arguments, .. } = request;
         match fault {
-            None | Some(Fault::RateLimit { .. }) => Reply::ok(self.call(request.method, request.arguments, now_ms)),
+            None | Some(Fault::RateLimit { .. }) => Reply::ok(self.call(method, arguments, now_ms)),
             Some(Fault::Drop) => {
-                self.call(request.method, request.arguments, now_ms);
+                self.call(method, arguments, now_ms);
                 Reply::Drop
             }
             Some(Fault::Fail) => {
-                self.call(request.method, request.arguments, now_ms);
+                self.call(method, arguments, now_ms);
                 Reply::Answer { status: 500, retry_after_s: None, body: Value::Null }
             }
+            Some(Fault::Stall) => {
+                self.call(method, arguments, now_ms);
+                Reply::Hang
+            }
             Some(Fault::Late { delay_ms }) => {
-                let (method, arguments) = (request.method.to_owned(), request.arguments.clone());
-                self.late.push(LateCall { due_ms: now_ms + delay_ms, method, arguments });
+                let (method, arguments) = (method.to_owned(), arguments.clone());
+                self.late.push(Late { due_ms: now_ms + delay_ms, effect: Effect::Call { method, arguments } });
                 Reply::Drop
+            }
+            Some(Fault::Lag { delay_ms }) => {
+                let body = self.call(method, arguments, now_ms);
+                if method == "chat.postMessage" {
+                    self.hide(&body, now_ms + delay_ms);
+                }
+                Reply::ok(body)
+            }
+            Some(Fault::Orphan) => {
+                self.delete_parent(method, arguments, now_ms);
+                Reply::ok(self.call(method, arguments, now_ms))
             }
             Some(Fault::Freeze) => Reply::Hang,
             Some(Fault::Refuse { code }) => Reply::error(&code),
@@ -167,7 +195,14 @@ impl Workspace {
     pub fn control(&mut self, control: Control, now_ms: i64) -> Result<(), String> {
         self.catch_up(now_ms);
         match control {
-            Control::Arm { method, times, fault } => self.faults.push_back((method, times, fault)),
+            Control::Arm { method, times, fault } => self.faults.arm(method, times, fault),
+            Control::Weather { seed, per_mille } => self.faults.weather(seed, per_mille),
+            Control::Delete { channel, ts } => {
+                let id = self.channel_id(&channel).ok_or("no such channel")?;
+                let ts = ts.parse().map_err(|()| "no timestamp")?;
+                self.remove(&id, ts, now_ms);
+            }
+            Control::Group { group, users } => drop(self.groups.insert(group, users)),
             Control::DeleteRoots { channel } => {
                 let id = self.channel_id(&channel).ok_or("no such channel")?;
                 let roots: Vec<_> = self.channels[&id].roots().map(|(ts, _)| ts).collect();
@@ -176,8 +211,16 @@ impl Workspace {
             Control::Say { channel, text } => {
                 let id = self.channel_id(&channel).ok_or("no such channel")?;
                 let (blocks, reactions) = (Vec::new(), Vec::new());
-                let spoken =
-                    Message { bot_id: None, text, blocks, metadata: None, thread: None, edited: None, reactions };
+                let spoken = Message {
+                    bot_id: None,
+                    text,
+                    blocks,
+                    metadata: None,
+                    thread: None,
+                    broadcast: false,
+                    edited: None,
+                    reactions,
+                };
                 self.post(&id, spoken, now_ms);
             }
         }
@@ -187,7 +230,7 @@ impl Workspace {
     /// Every thread of every channel as text: what a person would see.
     pub fn threads(&mut self, now_ms: i64) -> String {
         self.catch_up(now_ms);
-        render::channels(self.channels.values())
+        render::channels(self.channels.values()) + &render::ephemerals(&self.ephemerals)
     }
 
     /// The messages of a channel, replies included, oldest first.
@@ -198,30 +241,60 @@ impl Workspace {
         channel.into_iter().flat_map(|found| found.messages.iter().map(|(ts, m)| (*ts, m.clone()))).collect()
     }
 
-    pub fn events(&self) -> impl Iterator<Item = &Event> {
+    /// Whom a user group holds; none of one that is not there.
+    pub fn group(&self, id: &str) -> Option<&[String]> {
+        self.groups.get(id).map(Vec::as_slice)
+    }
+
+    pub fn events(&self) -> impl DoubleEndedIterator<Item = &Event> {
         self.events.iter()
     }
 
-    /// Late calls take effect when their time has come, in the order of their times.
+    /// What is late takes effect when its time has come, in the order of the times.
     fn catch_up(&mut self, now_ms: i64) {
         let (mut due, waiting): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.late).into_iter().partition(|call| call.due_ms <= now_ms);
+            std::mem::take(&mut self.late).into_iter().partition(|late| late.due_ms <= now_ms);
         self.late = waiting;
-        due.sort_by_key(|call| call.due_ms);
-        for call in due {
-            self.call(&call.method, &call.arguments, call.due_ms);
+        due.sort_by_key(|late| late.due_ms);
+        for Late { due_ms, effect } in due {
+            match effect {
+                Effect::Call { method, arguments } => drop(self.call(&method, &arguments, due_ms)),
+                Effect::Appear { channel_id, ts, message } => {
+                    if let Some(channel) = self.channels.get_mut(&channel_id) {
+                        channel.add(ts, message);
+                    }
+                }
+            }
         }
     }
 
-    fn next_fault(&mut self, method: &str) -> Option<Fault> {
-        let index = self.faults.iter().position(|(armed, ..)| armed == method)?;
-        let (_, times, fault) = self.faults.get_mut(index)?;
-        let fault = fault.clone();
-        *times = times.saturating_sub(1);
-        if *times == 0 {
-            self.faults.remove(index);
+    /// The message that was just posted is not there before `due_ms`.
+    fn hide(&mut self, answer: &Value, due_ms: i64) {
+        let (Some(channel_id), Some(ts)) = (answer["channel"].as_str(), answer["ts"].as_str()) else { return };
+        let Ok(ts) = ts.parse() else { return };
+        if let Some(message) = self.channels.get_mut(channel_id).and_then(|channel| channel.messages.remove(&ts)) {
+            let effect = Effect::Appear { channel_id: channel_id.to_owned(), ts, message };
+            self.late.push(Late { due_ms, effect });
         }
-        Some(fault)
+    }
+
+    /// A person deletes the message that is replied to or rewritten.
+    fn delete_parent(&mut self, method: &str, arguments: &Map<String, Value>, now_ms: i64) {
+        let argument = |name: &str| arguments.get(name).and_then(Value::as_str);
+        let parent = match method {
+            "chat.postMessage" => argument("thread_ts"),
+            "chat.update" => argument("ts"),
+            _ => None,
+        };
+        let channel = argument("channel").and_then(|wanted| self.channel_id(wanted));
+        if let (Some(id), Some(ts)) = (channel, parent.and_then(|ts| ts.parse().ok())) {
+            self.remove(&id, ts, now_ms);
+        }
+    }
+
+    /// How often each fault was met, by its name.
+    pub fn faults_met(&self) -> &BTreeMap<&'static str, u64> {
+        self.faults.met()
     }
 
     /// `Err(None)`: no such method.
@@ -433,6 +506,8 @@ mod tests {
             Fault::RateLimit { retry_after_s: 9 },
             Fault::Freeze,
             Fault::Refuse { code: "internal_error".into() },
+            Fault::Stall,
+            Fault::Lag { delay_ms: 5_000 },
         ];
         for fault in faults {
             let arm = Control::Arm { method: "chat.postMessage".into(), times: 1, fault };
@@ -450,8 +525,68 @@ mod tests {
         assert_eq!(post(5_000), (Reply::Hang, 2));
         assert_eq!(post(6_000), (Reply::error("internal_error"), 2));
         // The late one arrived at 8,000, before this one.
-        assert_eq!(post(9_000).1, 4);
-        let texts: Vec<_> = workspace.messages("oncall", 9_000).into_iter().map(|(_, m)| m.text).collect();
-        assert_eq!(texts, ["1000", "2000", "3000", "9000"]);
+        assert_eq!(post(9_000), (Reply::Hang, 4));
+        let (answer, there) = post(10_000);
+        assert!(matches!(answer, Reply::Answer { status: 200, body, .. } if body["ts"] == "10.000000"));
+        assert_eq!(there, 4);
+        let texts: Vec<_> = workspace.messages("oncall", 15_000).into_iter().map(|(_, m)| m.text).collect();
+        assert_eq!(texts, ["1000", "2000", "3000", "9000", "10000"]);
+    }
+
+    #[test]
+    fn an_orphaned_reply_lands_at_top_level_and_an_orphaned_rewriting_finds_nothing() {
+        let mut workspace = workspace();
+        let orphan = |workspace: &mut Workspace, method: &str| {
+            let arm = Control::Arm { method: method.into(), times: 1, fault: Fault::Orphan };
+            workspace.control(arm, 0).unwrap();
+        };
+        let post = |thread: Option<&str>| json!({"channel": "oncall", "text": "t", "thread_ts": thread});
+        ask(&mut workspace, 1_000, "chat.postMessage", post(None));
+        orphan(&mut workspace, "chat.postMessage");
+        let stray = ask(&mut workspace, 2_000, "chat.postMessage", post(Some("1.000000")));
+        assert_eq!((&stray["ok"], &stray["message"]["thread_ts"]), (&json!(true), &Value::Null));
+        orphan(&mut workspace, "chat.update");
+        let update = json!({"channel": "C00000001", "ts": "2.000000", "text": "u"});
+        assert_eq!(ask(&mut workspace, 3_000, "chat.update", update)["error"], "message_not_found");
+        assert!(workspace.messages("oncall", 4_000).is_empty());
+    }
+
+    #[test]
+    fn a_user_group_is_set_as_a_whole_and_never_emptied() {
+        let mut workspace = workspace();
+        workspace.control(Control::Group { group: "S0SRE".into(), users: vec!["U0OLD".into()] }, 0).unwrap();
+        let mut set = |group: &str, users: &str| {
+            let arguments = json!({"usergroup": group, "users": users});
+            let answer = ask(&mut workspace, 1_000, "usergroups.users.update", arguments);
+            let held = workspace.group("S0SRE").unwrap().join(",");
+            (answer["error"].as_str().unwrap_or("ok").to_owned(), held)
+        };
+        let told = |error: &str, held: &str| (error.to_owned(), held.to_owned());
+        assert_eq!(set("S0NONE", "U0MARIA"), told("no_such_subteam", "U0OLD"));
+        assert_eq!(set("S0SRE", ""), told("no_users_provided", "U0OLD"));
+        assert_eq!(set("S0SRE", "U0MARIA,maria"), told("invalid_users", "U0OLD"));
+        assert_eq!(set("S0SRE", "U0FAIRLEAD"), told("invalid_users", "U0OLD"));
+        assert_eq!(set("S0SRE", "U0MARIA,U0PETER"), told("ok", "U0MARIA,U0PETER"));
+    }
+
+    #[test]
+    fn the_weather_is_the_same_for_the_same_seed_and_ends_when_it_is_told() {
+        let run = |seed| {
+            let mut workspace = workspace();
+            workspace.control(Control::Weather { seed, per_mille: 500 }, 0).unwrap();
+            let post = json!({"channel": "oncall", "text": "t"});
+            let mut replies: Vec<_> =
+                (1..200).map(|at| serve(&mut workspace, at * 10_000, "chat.postMessage", post.clone())).collect();
+            let met: u64 = workspace.faults_met().values().sum();
+            assert!((60..140).contains(&met), "{met} of 200");
+            assert!(workspace.faults_met().len() >= 7, "{:?}", workspace.faults_met());
+            workspace.control(Control::Weather { seed, per_mille: 0 }, 0).unwrap();
+            replies.push(serve(&mut workspace, 9_000_000, "chat.postMessage", post));
+            assert!(matches!(replies.last(), Some(Reply::Answer { status: 200, .. })));
+            assert_eq!(workspace.faults_met().values().sum::<u64>(), met);
+            replies
+        };
+        assert_eq!(run(1), run(1));
+        assert_ne!(run(1), run(2));
     }
 }

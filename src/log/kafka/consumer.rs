@@ -25,6 +25,8 @@ const ERRORS_MAX: usize = 16;
 const SESSION_MS: &str = "session.timeout.ms";
 /// For calls that ask the broker.
 pub const CALL: Duration = Duration::from_secs(10);
+/// Of calls that are tried again: short, for between them the login is renewed.
+pub const ATTEMPT: Duration = Duration::from_secs(2);
 
 #[derive(Default)]
 struct Events {
@@ -320,8 +322,16 @@ impl Member {
         Ok(())
     }
 
-    pub fn committed(&self, partitions: &[TopicPartition]) -> Result<Vec<Option<Committed>>, Error> {
-        committed(self.consumer(), &self.group, partitions)
+    /// Asked for piece by piece of the time: in between the login is renewed.
+    pub fn committed(&mut self, partitions: &[TopicPartition]) -> Result<Vec<Option<Committed>>, Error> {
+        let until = Instant::now() + CALL;
+        loop {
+            self.login.refresh(self.consumer.client())?;
+            match committed(self.consumer(), &self.group, partitions, ATTEMPT) {
+                Err(Error::Unavailable(_)) if Instant::now() < until => {}
+                told => return told,
+            }
+        }
     }
 }
 
@@ -330,12 +340,13 @@ pub fn committed<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     group: &str,
     partitions: &[TopicPartition],
+    timeout: Duration,
 ) -> Result<Vec<Option<Committed>>, Error> {
     let mut asked = TopicPartitionList::new();
     for partition in partitions {
         asked.add_partition(partition.topic.as_str(), partition.partition.0);
     }
-    let answer = consumer.committed_offsets(asked, CALL);
+    let answer = consumer.committed_offsets(asked, timeout);
     let answer = answer.map_err(|error| denied_or_unavailable(error, "Describe", &format!("group {group}")))?;
     // An offset that could not be read is not one that was never committed: that would read everything again.
     each(&answer)?;

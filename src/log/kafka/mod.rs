@@ -11,6 +11,7 @@ mod consumer;
 mod native;
 mod producer;
 mod reader;
+mod tail;
 mod writer;
 
 use std::time::{Duration, Instant};
@@ -20,6 +21,7 @@ use rdkafka::consumer::Consumer;
 
 pub use native::set_token;
 pub use reader::KafkaReader;
+pub use tail::{Since, Tail};
 pub use writer::KafkaWriter;
 
 use self::consumer::{Member, fatal};
@@ -192,5 +194,13 @@ impl Log for KafkaLog {
 
     fn must_renew(&self) -> bool {
         self.transactions.is_suspect()
+    }
+
+    fn in_doubt(&mut self) -> bool {
+        let broke = self.transactions.broke_after_commit();
+        if broke {
+            self.transactions.doubt();
+        }
+        broke
     }
 }

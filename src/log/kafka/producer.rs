@@ -33,7 +33,7 @@ use crate::record::NewRecord;
 const TRANSACTION: Duration = Duration::from_secs(10);
 /// A commit that is still refused after this long is of unknown outcome.
 const COMMIT: Duration = Duration::from_secs(15);
-const INIT: Duration = Duration::from_secs(60);
+const INIT: Duration = Duration::from_secs(20);
 const SLICE: Duration = Duration::from_millis(5);
 
 /// What may not be written any more.
@@ -138,6 +138,12 @@ impl Transactions {
     /// What the last transaction left may be open after all: to be renewed, and cleared.
     pub fn doubt(&mut self) {
         (self.suspect, self.unsure) = (true, true);
+    }
+
+    /// A connection broke since the last commit was begun, which was told: its markers may not have been written yet.
+    pub fn broke_after_commit(&self) -> bool {
+        self.producer.poll(Duration::ZERO); // what is told waits to be asked for
+        self.began.is_none() && self.seen.hazard.load(Ordering::Relaxed)
     }
 
     pub fn is_suspect(&self) -> bool {

@@ -8,7 +8,7 @@ use rdkafka::client::{ClientContext, DefaultClientContext};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use super::consumer::{CALL, committed, denied, denied_or_unavailable, each, fatal, list, unavailable};
+use super::consumer::{ATTEMPT, CALL, committed, denied, denied_or_unavailable, each, fatal, list, unavailable};
 use super::native::{Bell, Inlet};
 use crate::log::client::{Connection, unusable};
 use crate::log::outage::is_of_transport;
@@ -18,8 +18,6 @@ use crate::record::{Batch, EventTime, Offset, Partition, Topic, TopicPartition};
 
 /// Between two looks at what goes on in the background.
 const SLICE: Duration = Duration::from_millis(20);
-/// Of calls that are tried again: short, for between them the login is renewed.
-const ATTEMPT: Duration = Duration::from_secs(2);
 const ATTEMPTS: Duration = Duration::from_secs(30);
 
 struct ReaderContext;
@@ -86,7 +84,7 @@ impl KafkaReader {
 
     /// The stable committed offsets of the group whose name this reader has, in the order asked.
     pub fn committed(&self, partitions: &[TopicPartition]) -> Result<Vec<Option<Committed>>, Error> {
-        committed(&self.consumer, &self.group, partitions)
+        committed(&self.consumer, &self.group, partitions, CALL)
     }
 
     /// The first offset at or after the time; the end if there is none.

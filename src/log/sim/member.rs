@@ -23,6 +23,8 @@ pub struct SimLog {
     positions: BTreeMap<TopicPartition, Offset>,
     paused: BTreeSet<TopicPartition>,
     hazard: bool,
+    /// The connection broke after the last commit.
+    broke: bool,
     /// Counts down at the beginning and the end of every call; at nothing left this member is dead.
     lives: Rc<Cell<Option<u32>>>,
 }
@@ -47,6 +49,7 @@ impl SimLog {
             positions: BTreeMap::new(),
             paused: BTreeSet::new(),
             hazard: false,
+            broke: false,
             lives: Rc::default(),
         }
     }
@@ -124,6 +127,7 @@ impl Log for SimLog {
                 Event::Assigned(partitions) => return Ok(Polled::Assigned(partitions)),
                 Event::Revoked(partitions) => return Ok(Polled::Revoked(partitions)),
                 Event::Lost => return Ok(Polled::Lost(member.positions.keys().cloned().collect())),
+                Event::Deaf => return Ok(Polled::Records { drained: !member.positions.is_empty() }),
                 Event::None => {}
             }
             let drained = member.fetch(cluster, bytes_max, batch)?;
@@ -173,10 +177,17 @@ impl Log for SimLog {
 
     fn committed(&mut self, partitions: &[TopicPartition]) -> Result<Vec<Option<Committed>>, Error> {
         self.call(|_, cluster| {
-            if partitions.iter().any(|partition| cluster.group.pending.contains(partition)) {
+            let no_offsets = cluster.faults.no_offsets;
+            if cluster.happens(no_offsets) {
+                return Ok(vec![None; partitions.len()]);
+            }
+            if let Some(told) = &cluster.group.told {
+                return Ok(partitions.iter().map(|partition| told.get(partition).cloned()).collect());
+            }
+            if partitions.iter().any(|partition| cluster.group.is_pending(partition)) {
                 return Err(Error::Unavailable("the offsets are not stable yet".to_owned()));
             }
-            Ok(partitions.iter().map(|partition| cluster.group.committed.get(partition).cloned()).collect())
+            Ok(partitions.iter().map(|partition| cluster.group.committed(partition).cloned()).collect())
         })
     }
 
@@ -214,15 +225,21 @@ impl Log for SimLog {
             if !cluster.group.is_current(&member.name, offsets.iter().map(|(partition, _)| partition.clone())) {
                 return Err(Error::Abort("another generation of the group".to_owned()));
             }
-            cluster.group.pending.extend(offsets.iter().map(|(partition, _)| partition.clone()));
+            let written = cluster.group.write_offsets(&member.id, offsets);
             let now = cluster.clock.elapsed();
             let producer = cluster.producer(&member.id);
             producer.since.get_or_insert(now);
-            producer.offsets = offsets.to_vec();
+            producer.offsets = written;
             let unknown = || Error::UnknownOutcome("no answer to the end of the transaction".to_owned());
             let (lost_request, lost_answer) = (cluster.faults.lost_request, cluster.faults.lost_answer);
             if cluster.happens(lost_request) {
                 return Err(unknown());
+            }
+            let dropped_markers = cluster.faults.dropped_markers;
+            if cluster.happens(dropped_markers) {
+                cluster.leave_open(&member.id);
+                member.broke = true;
+                return Ok(());
             }
             cluster.end(&member.id, true);
             let repeated_end = cluster.faults.repeated_end;
@@ -248,13 +265,18 @@ impl Log for SimLog {
             if cluster.producer(&member.id).owner != member.number {
                 return Err(Error::Fenced(member.id.clone()));
             }
-            (member.epoch, member.hazard) = (cluster.init(&member.id, member.number), false);
+            (member.hazard, member.broke) = (false, false);
+            member.epoch = cluster.init(&member.id, member.number);
             Ok(())
         })
     }
 
     fn must_renew(&self) -> bool {
         self.hazard && !self.sim.0.borrow().faults.hides_hazards
+    }
+
+    fn in_doubt(&mut self) -> bool {
+        self.broke && !self.sim.0.borrow().faults.hides_hazards
     }
 }
 
@@ -271,7 +293,12 @@ impl Reader for SimReader {
     ) -> Result<Offset, Error> {
         let mut cluster = self.0.0.borrow_mut();
         cluster.tick();
-        let max = if batch.bytes() < bytes_max { 1 + cluster.random.below(64) as usize } else { 0 };
+        let short_read = cluster.faults.short_read;
+        let max = match batch.bytes() < bytes_max {
+            true if cluster.happens(short_read) => 1,
+            true => 1 + cluster.random.below(64) as usize,
+            false => 0,
+        };
         let log = cluster.log(partition)?;
         let (records, next) = log.read(from, max);
         records.iter().for_each(|(offset, record)| push(batch, partition, *offset, record));

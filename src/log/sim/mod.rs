@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
-use group::Group;
+use group::{Group, Written};
 pub use member::{SimLog, SimReader};
 use partition::PartitionLog;
 
@@ -39,11 +39,19 @@ pub struct Faults {
     pub repeated_end: u32,
     /// A marker is written up to a second later.
     pub late_marker: u32,
+    /// It is told to have taken place, but the broker dies before it has written a marker, and forgets to (KAFKA-20734).
+    pub dropped_markers: u32,
+    /// A coordinator that reads its log a second time answers that nothing is committed.
+    pub no_offsets: u32,
+    /// A reader is given one record.
+    pub short_read: u32,
     /// Everyone has to give up and join again.
     pub rebalance: u32,
+    /// A member's session is over, but it goes on for a while with what it has fetched.
+    pub expelled: u32,
     /// A compacted partition is compacted.
     pub compaction: u32,
-    /// What no real client may do: `must_renew` answers no, so that tests can show what it is for.
+    /// What no real client may do: `must_renew` and `in_doubt` answer no, so that tests can show what it is for.
     pub hides_hazards: bool,
 }
 
@@ -70,7 +78,15 @@ struct Producer {
     owner: u32,
     since: Option<Duration>,
     partitions: BTreeSet<TopicPartition>,
-    offsets: Vec<(TopicPartition, Committed)>,
+    offsets: Vec<(TopicPartition, Written)>,
+    /// What was ended without a marker, until one comes.
+    left: Left,
+}
+
+#[derive(Default)]
+struct Left {
+    partitions: BTreeSet<TopicPartition>,
+    offsets: Vec<(TopicPartition, Written)>,
 }
 
 enum Late {
@@ -81,7 +97,7 @@ enum Late {
     },
     Offsets {
         id: String,
-        offsets: Vec<(TopicPartition, Committed)>,
+        offsets: Vec<(TopicPartition, Written)>,
         commit: bool,
     },
     /// A request that was taken for lost and repeated.
@@ -134,7 +150,19 @@ impl Sim {
     pub fn committed_offset(&self, partition: &TopicPartition) -> Option<Committed> {
         let mut cluster = self.0.borrow_mut();
         cluster.deliver_late(Duration::MAX);
-        cluster.group.committed.get(partition).cloned()
+        cluster.group.committed(partition).cloned()
+    }
+
+    /// All that is committed.
+    pub fn offsets(&self) -> BTreeMap<TopicPartition, Committed> {
+        let mut cluster = self.0.borrow_mut();
+        cluster.deliver_late(Duration::MAX);
+        cluster.group.all_committed()
+    }
+
+    /// Tells members these offsets instead of those that are committed.
+    pub fn tell_offsets(&self, told: Option<BTreeMap<TopicPartition, Committed>>) {
+        self.0.borrow_mut().group.told = told;
     }
 
     pub fn high(&self, partition: &TopicPartition) -> Offset {
@@ -148,6 +176,11 @@ impl Sim {
     /// Initialises the transactional id and joins the group.
     pub fn member(&self, name: &str, transactional_id: &str, topics: &[Topic]) -> SimLog {
         SimLog::join(self.clone(), name, transactional_id, topics)
+    }
+
+    /// The session of this member is over, and it hears of it only after so many polls.
+    pub fn expel(&self, name: &str, deaf_polls: u64) {
+        self.0.borrow_mut().group.expel(name, deaf_polls);
     }
 
     /// A number below `bound`, from the seed.
@@ -196,6 +229,12 @@ impl Cluster {
         if self.happens(self.faults.rebalance) {
             self.group.rebalance();
         }
+        if self.happens(self.faults.expelled) {
+            let members: Vec<_> = self.group.ids().cloned().collect();
+            let chosen = self.random.below(members.len() as u64) as usize;
+            let deaf_polls = self.random.below(12);
+            members.get(chosen).into_iter().for_each(|id| self.group.expel(id, deaf_polls));
+        }
         if self.happens(self.faults.compaction) {
             self.topics.values_mut().flatten().filter(|log| log.compacted).for_each(PartitionLog::compact);
         }
@@ -212,17 +251,31 @@ impl Cluster {
             self.end(id, false);
             self.deliver_late_of(id);
         }
+        // As a real client does, which looks where something is still open (`kafka/producer/leftovers.rs`).
+        let Left { partitions, offsets } = std::mem::take(&mut self.producer(id).left);
+        let producer = self.producer(id);
+        (producer.partitions, producer.offsets) = (partitions, offsets);
+        self.end(id, false);
+        self.deliver_late_of(id);
         let producer = self.producer(id);
         (producer.epoch, producer.owner) = (producer.epoch + 1, owner);
         producer.epoch
+    }
+
+    /// Ends the transaction without a marker.
+    fn leave_open(&mut self, id: &str) {
+        let producer = self.producer(id);
+        producer.since = None;
+        producer.left.partitions.append(&mut producer.partitions);
+        producer.left.offsets.append(&mut producer.offsets);
     }
 
     /// Ends the open transaction, if there is one; markers and offsets may take their time.
     fn end(&mut self, id: &str, commit: bool) {
         let Producer { partitions, offsets, .. } = {
             let producer = self.producer(id);
-            let (epoch, owner) = (producer.epoch, producer.owner);
-            std::mem::replace(producer, Producer { epoch, owner, ..Producer::default() })
+            let (epoch, owner, left) = (producer.epoch, producer.owner, std::mem::take(&mut producer.left));
+            std::mem::replace(producer, Producer { epoch, owner, left, ..Producer::default() })
         };
         let late = partitions.into_iter().map(|partition| Late::Marker { id: id.to_owned(), partition, commit });
         let late: Vec<_> = late.chain([Late::Offsets { id: id.to_owned(), offsets, commit }]).collect();
@@ -259,14 +312,7 @@ impl Cluster {
                         log.mark(&id, commit);
                     }
                 }
-                Late::Offsets { offsets, commit, .. } => {
-                    for (partition, committed) in offsets {
-                        self.group.pending.remove(&partition);
-                        if commit {
-                            self.group.committed.insert(partition, committed);
-                        }
-                    }
-                }
+                Late::Offsets { id, offsets, commit } => self.group.mark_offsets(&id, offsets, commit),
                 Late::End { id, epoch, commit } => {
                     let producer = self.producer(&id);
                     if producer.epoch == epoch && producer.since.is_some() {

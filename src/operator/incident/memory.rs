@@ -4,8 +4,8 @@
 //! and found no room is in `omitted`, so an incident never ends while an alert of it fires unseen.
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
+use crate::event::words::short_hash;
 use crate::event::{AlertStatus, Incident, IncidentAlert, IncidentChange, IncidentState, Level, Mention};
 use crate::record::EventTime;
 
@@ -71,6 +71,12 @@ pub struct TrackedAlert {
     pub summary: String,
     #[serde(default)]
     pub generator_url: Option<String>,
+    #[serde(default)]
+    pub episode: Option<String>,
+    #[serde(default)]
+    pub muted_until_ms: Option<i64>,
+    #[serde(default)]
+    pub muted_by: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -235,6 +241,7 @@ impl Tracked {
             suspects: Vec::new(),
             runbook_url: self.runbook_url.clone(),
             dashboard_url: self.dashboard_url.clone(),
+            attention: None,
         }
     }
 
@@ -297,15 +304,12 @@ impl TrackedAlert {
             value: self.value,
             summary: self.summary.clone(),
             generator_url: self.generator_url.clone(),
+            muted_until_ms: self.muted_until_ms,
+            muted_by: self.muted_by.clone(),
         }
     }
 }
 
 fn saturated(count: usize) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
-}
-
-fn short_hash(text: &str) -> i64 {
-    let digest = Sha256::digest(text.as_bytes());
-    digest.iter().take(8).fold(0, |hash, byte| (hash << 8) | i64::from(*byte))
 }

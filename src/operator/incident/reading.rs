@@ -3,8 +3,8 @@
 use sha2::{Digest, Sha256};
 
 use super::memory::{Phase, Tracked, TrackedAlert};
-use crate::event::words::clipped;
-use crate::event::{Alert, IncidentState, Level, Mention};
+use crate::event::words::{clipped, identity};
+use crate::event::{Alert, AlertStatus, IncidentState, Level, Mention};
 use crate::record::EventTime;
 
 const NAME_CHARS_MAX: usize = 200;
@@ -15,8 +15,20 @@ const URL_BYTES_MAX: usize = 2_000;
 pub fn is_over(before: &TrackedAlert, alert: &Alert<'_>) -> bool {
     match before.phase {
         Phase::Firing | Phase::Expired => alert.starts_at_ms < before.starts_at_ms,
-        Phase::Quiet | Phase::Resolved => alert.starts_at_ms <= before.starts_at_ms,
+        Phase::Quiet | Phase::Resolved => {
+            // Without a start the telling has its own time: one before the end belongs to what has ended.
+            let ended_at_ms = alert.episode.as_ref().and(before.ends_at_ms).unwrap_or(before.starts_at_ms);
+            alert.starts_at_ms <= before.starts_at_ms.max(ended_at_ms)
+        }
     }
+}
+
+/// When the episode began that is told of once more, by a source that names it but does not tell its start.
+pub fn began(before: &TrackedAlert, alert: &Alert<'_>) -> Option<i64> {
+    let goes_on = before.phase == Phase::Firing || alert.status == AlertStatus::Resolved;
+    let name = alert.episode.as_deref().map(identity);
+    let same = name.is_some() && name == before.episode && before.starts_at_ms <= alert.starts_at_ms;
+    (goes_on && same).then_some(before.starts_at_ms)
 }
 
 pub fn next_telling(
@@ -40,6 +52,9 @@ pub fn next_telling(
         value: alert.value.filter(|value| value.is_finite()),
         summary: clipped(summary, SUMMARY_CHARS_MAX),
         generator_url: alert.generator_url.as_deref().and_then(bounded_url),
+        episode: alert.episode.as_deref().map(identity),
+        muted_until_ms: alert.muted_until_ms,
+        muted_by: alert.muted_by.as_deref().map(identity),
     }
 }
 
@@ -82,13 +97,4 @@ pub fn reason_of(alert: &Alert<'_>) -> String {
 /// A link that is too long is no link once cut.
 pub fn bounded_url(url: &str) -> Option<String> {
     (!url.is_empty() && url.len() <= URL_BYTES_MAX).then(|| url.to_owned())
-}
-
-/// Bounded, and never cut: two alerts must not become one.
-pub fn identity(fingerprint: &str) -> String {
-    if fingerprint.len() <= NAME_CHARS_MAX {
-        fingerprint.to_owned()
-    } else {
-        hex::encode(Sha256::digest(fingerprint.as_bytes()))
-    }
 }

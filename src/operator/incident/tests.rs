@@ -74,7 +74,7 @@ fn an_incident_opens_collects_escalates_and_resolves_when_all_has_been_quiet() {
 }
 
 #[test]
-fn a_flapping_alert_is_one_incident_and_is_told_twice() {
+fn a_flapping_alert_is_one_incident_and_is_told_when_it_has_doubled() {
     check(
         "0:00 fire a level=high mention=owner
          3:00 resolve a
@@ -85,7 +85,61 @@ fn a_flapping_alert_is_one_incident_and_is_told_twice() {
          18:30 wait",
         expect![[r#"
             0:00 #1 v1 Opened High Owner [] a×1 | 
-            18:30 #1 v2 Resolved High Nobody []  | a×3 flaps=2 since 13:30
+            12:59 #1 v2 AlertsChanged High Nobody [] a×3 |  flaps=2
+            18:30 #1 v3 Resolved High Nobody []  | a×3 flaps=2 since 13:30
+        "#]],
+    );
+}
+
+#[test]
+fn what_flaps_without_end_is_told_two_four_eight_times() {
+    let flap = |n: u32| format!("{}:00 fire a level=high\n{}:00 resolve a\n", n * 4, n * 4 + 2);
+    let run = script::run(&incidents(), &(0..20).map(flap).collect::<String>());
+    let told = run.told.iter().filter_map(|(_, _, fact)| match fact {
+        Fact::Incident(told) => Some((told.change, told.flaps, told.mention)),
+        _ => None,
+    });
+    let flapping = |flaps| (IncidentChange::AlertsChanged, flaps, Mention::Nobody);
+    let opened = (IncidentChange::Opened, 0, Mention::Nobody);
+    assert_eq!(told.collect::<Vec<_>>(), [opened, flapping(2), flapping(4), flapping(8), flapping(16)]);
+}
+
+#[test]
+fn tellings_of_a_named_episode_are_one_that_began_with_the_first() {
+    let script = "0:00 fire a level=high episode=x name=Errors @summary=many
+         3:00 fire a level=high episode=x name=Errors @summary=more
+         4:00 resolve a episode=x
+         5:00 fire a level=high episode=x starts=3:30
+         10:00 wait";
+    // The firing of 3:30 came late: its episode had ended.
+    check(
+        script,
+        expect![[r#"
+            0:00 #1 v1 Opened High Nobody [] a×1 | 
+            9:00 #1 v2 Resolved High Nobody []  | a×2 since 4:00
+        "#]],
+    );
+    let run = script::run(&incidents(), script);
+    let Some((_, _, Fact::Incident(last))) = run.told.last() else { panic!("incidents only") };
+    let minutes = |text| script::minutes(text).0;
+    let alert = &last.alerts[0];
+    assert_eq!((alert.starts_at_ms, alert.ends_at_ms), (minutes("0:00"), Some(minutes("4:00"))));
+    assert_eq!((&*alert.name, &*alert.summary), ("Errors", "more"), "its end says less than it did");
+}
+
+#[test]
+fn a_named_episode_that_comes_back_or_another_name_is_a_flap() {
+    check(
+        "0:00 fire a level=high episode=x
+         2:00 resolve a episode=x
+         4:00 fire a level=high episode=x
+         6:00 fire a level=high episode=y
+         8:00 resolve a episode=y
+         13:00 wait",
+        expect![[r#"
+            0:00 #1 v1 Opened High Nobody [] a×1 | 
+            6:00 #1 v2 AlertsChanged High Nobody [] a×3 |  flaps=2
+            13:00 #1 v3 Resolved High Nobody []  | a×3 flaps=2 since 8:00
         "#]],
     );
 }

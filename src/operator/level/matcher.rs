@@ -62,6 +62,15 @@ impl From<String> for Matcher {
 }
 
 impl Matcher {
+    /// As written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
     pub fn matches(&self, labels: &Labels<'_>) -> bool {
         self.admits(labels.get(&self.label).unwrap_or_default())
     }

@@ -1,9 +1,11 @@
-//! What a level rule may ask of an alert, and what can be wrong with a list of rules.
+//! Rules and raises: what one may ask of an alert as a mapping, and what can be wrong with a list of them.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde::Deserialize;
 
+use super::condition::Condition;
 use super::matcher::Matcher;
 use crate::event::{Alert, AlertStatus, Level, Mention};
 
@@ -46,9 +48,9 @@ pub struct Told<'a> {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
-    pub name: String,
+    pub name: Arc<str>,
     #[serde(default)]
-    pub when: When,
+    pub when: Condition,
     pub level: Option<Level>,
     pub mention: Option<Mention>,
     /// In words, for the people who are told.
@@ -61,8 +63,8 @@ pub struct Rule {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Raise {
-    pub name: String,
-    pub when: When,
+    pub name: Arc<str>,
+    pub when: Condition,
     pub reason: String,
 }
 
@@ -84,19 +86,19 @@ impl When {
     }
 
     /// Whether it depends on more than names and labels.
-    fn looks_at_course(&self) -> bool {
+    pub fn looks_at_course(&self) -> bool {
         self.value_above.is_some()
             || self.value_below.is_some()
             || self.repeats_at_least.is_some()
             || self.worsening.is_some()
     }
 
-    fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         !self.looks_at_course() && self.alerts.is_empty() && self.environments.is_empty() && self.matchers.is_empty()
     }
 
     /// Whether whatever this holds for, `other` holds for too, as far as can be told without solving patterns.
-    fn implies(&self, other: &Self) -> bool {
+    pub fn implies(&self, other: &Self) -> bool {
         let within = |mine: &[String], theirs: &[String]| {
             theirs.is_empty() || !mine.is_empty() && mine.iter().all(|name| theirs.contains(name))
         };
@@ -109,8 +111,8 @@ impl When {
             && other.matchers.iter().all(|theirs| self.matchers.iter().any(|mine| mine.implies(theirs)))
     }
 
-    fn problems(&self, problems: &mut Vec<String>) {
-        problems.extend(self.matchers.iter().filter_map(Matcher::problem));
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems: Vec<_> = self.matchers.iter().filter_map(Matcher::problem).collect();
         let bounds = [("value_above", self.value_above), ("value_below", self.value_below)];
         for (name, _) in bounds.iter().filter(|(_, bound)| bound.is_some_and(|bound| !bound.is_finite())) {
             problems.push(format!("{name} must be a finite number"));
@@ -129,6 +131,7 @@ impl When {
         }) {
             problems.push("two matchers contradict each other: it can never hold".to_owned());
         }
+        problems
     }
 }
 
@@ -137,7 +140,7 @@ fn one_of(names: &[String], name: Option<&str>) -> bool {
 }
 
 impl Worsening {
-    fn seen_in(self, values: &[f64]) -> bool {
+    pub fn seen_in(self, values: &[f64]) -> bool {
         let worse = |pair: &[f64]| match self {
             Worsening::Rising => pair[1] > pair[0],
             Worsening::Falling => pair[1] < pair[0],
@@ -149,53 +152,62 @@ impl Worsening {
 impl Rule {
     fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
-        self.when.problems(&mut problems);
         match (&self.level, &self.drop) {
             (None, None) => problems.push("says neither level nor drop".to_owned()),
             (Some(_), Some(_)) => problems.push("says both level and drop: keep one".to_owned()),
             (None, Some(_)) if self.mention.is_some() => problems.push("drops the alert and yet mentions".to_owned()),
             (None, Some(why)) if why.trim().is_empty() => problems.push("drops without a reason: say why".to_owned()),
-            (Some(level), None) => problems.extend(low_mention(*level, self.mention.unwrap_or_default())),
             _ => {}
         }
         problems
     }
 }
 
-/// The mention policy's first law.
-pub fn low_mention(level: Level, mention: Mention) -> Option<String> {
-    (level == Level::Low && mention != Mention::Nobody)
-        .then(|| "level low never mentions: raise the level or leave the mention out".to_owned())
-}
-
 /// Everything that is wrong with the rules: where, which rule, what.
 pub fn problems(rules: &[Rule], raises: &[Raise]) -> Vec<String> {
     let mut problems = Vec::new();
     let mut names = BTreeSet::new();
-    let named = rules.iter().enumerate().map(|(at, rule)| (format!("rules[{at}]"), &rule.name, rule.problems()));
-    let raised = raises.iter().enumerate().map(|(at, raise)| {
-        let mut problems = Vec::new();
-        raise.when.problems(&mut problems);
-        if raise.when.is_empty() {
-            problems.push("raises every alert: say when".to_owned());
-        }
-        (format!("raises[{at}]"), &raise.name, problems)
+    let named = rules.iter().enumerate().map(|(at, rule)| {
+        let own = rule.problems();
+        (format!("rules[{at}]"), &rule.name, &rule.when, own)
     });
-    for (place, name, own) in named.chain(raised) {
+    let raised = raises.iter().enumerate().map(|(at, raise)| {
+        let every = raise.when.is_empty().then(|| "raises every alert: say when".to_owned());
+        (format!("raises[{at}]"), &raise.name, &raise.when, Vec::from_iter(every))
+    });
+    for (place, name, when, own) in named.chain(raised) {
         if name.trim().is_empty() {
             problems.push(format!("{place}: the rule has no name"));
         } else if !names.insert(name) {
             problems.push(format!("{place}: rule {name}: the name is taken by an earlier rule"));
         }
+        // An expression says its own place within itself.
+        let asked = if when.is_expression() { format!("{place}.when") } else { place.clone() };
+        problems.extend(when.problems().into_iter().map(|problem| format!("{asked}: rule {name}: {problem}")));
         problems.extend(own.into_iter().map(|problem| format!("{place}: rule {name}: {problem}")));
     }
-    for (at, rule) in rules.iter().enumerate() {
-        if let Some(earlier) = rules[..at].iter().find(|earlier| rule.when.implies(&earlier.when)) {
-            problems.push(format!(
-                "rules[{at}]: rule {}: unreachable, rule {} before it takes all its alerts; move it up or remove it",
-                rule.name, earlier.name
-            ));
-        }
-    }
+    problems.extend(covered(rules, |rule, earlier| !rule.when.is_expression() && !earlier.when.is_expression()));
     problems
+}
+
+/// Expressions that can never decide anything. That one mapping covers another is an error, for it was always one.
+pub fn warnings(rules: &[Rule], raises: &[Raise]) -> Vec<String> {
+    let of_rules =
+        rules.iter().enumerate().map(|(at, rule)| (format!("rules[{at}].when: rule {}", rule.name), &rule.when));
+    let of_raises =
+        raises.iter().enumerate().map(|(at, raise)| (format!("raises[{at}].when: rule {}", raise.name), &raise.when));
+    let never = of_rules.chain(of_raises).filter(|(_, when)| when.never_holds());
+    let never = never.map(|(place, _)| format!("{place}: it can never hold, for its tests exclude each other"));
+    never.chain(covered(rules, |rule, earlier| rule.when.is_expression() || earlier.when.is_expression())).collect()
+}
+
+fn covered(rules: &[Rule], of: impl Fn(&Rule, &Rule) -> bool) -> Vec<String> {
+    let covered = rules.iter().enumerate().filter_map(|(at, rule)| {
+        let earlier = rules[..at].iter().find(|earlier| of(rule, earlier) && rule.when.implies(&earlier.when))?;
+        Some(format!(
+            "rules[{at}]: rule {}: unreachable, rule {} before it takes all its alerts; move it up or remove it",
+            rule.name, earlier.name
+        ))
+    });
+    covered.collect()
 }

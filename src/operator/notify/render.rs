@@ -1,12 +1,18 @@
 //! How an incident looks in Slack: one root message that shows how things stand, and short replies for what is notable.
 //!
+//! The level's colour is an emoji at the head. Slack's coloured bar is to be had only with attachments: legacy, folded away by Slack when
+//! they are long, and no place for what matters most.
+//!
 //! Invariants: every limit of Block Kit is kept by leaving out, and saying how much, never by failing; the sum of all texts is
 //! at most [`TOTAL_CHARS_MAX`]. Foreign text goes through [`escaped`]. `verbatim` keeps Slack from reading names and mentions
 //! out of plain words. The same incident gives the same bytes on every replay.
 
 use serde_json::{Value, json};
 
-use super::text::{Lines, escaped, link, number, time};
+use super::attention;
+use super::buttons;
+use super::text::{Lines, code, escaped, link, number, time};
+use crate::actions::Actions;
 use crate::event::words::span;
 use crate::event::{AlertStatus, Incident, IncidentAlert, IncidentState, Level, Suspect};
 
@@ -15,7 +21,7 @@ pub const TOTAL_CHARS_MAX: usize = 12_000;
 /// Of one section.
 pub const SECTION_CHARS_MAX: usize = 3_000;
 const NAME_CHARS: usize = 150;
-const PROSE_CHARS: usize = 300;
+pub const PROSE_CHARS: usize = 300;
 const ALERTS_SHOWN: usize = 10;
 const SUSPECTS_SHOWN: usize = 3;
 
@@ -25,20 +31,39 @@ pub struct Message {
     pub blocks: String,
 }
 
+/// What is known of its service from elsewhere than its alerts.
+#[derive(Clone, Copy, Default)]
+pub struct Known<'a> {
+    /// A team's name or a Slack id.
+    pub owner: Option<&'a str>,
+    pub runbook: Option<&'a str>,
+    pub dashboard: Option<&'a str>,
+    /// What can be run for it; `None` if nobody would hear of a click.
+    pub actions: Option<&'a Actions>,
+}
+
 /// The root, rewritten with every version. The mention is there only in the post itself, for a rewriting wakes nobody.
-pub fn root(incident: &Incident, mention: Option<&str>) -> Message {
-    let headline = headline(incident);
+pub fn root(incident: &Incident, known: Known<'_>, mention: Option<&str>) -> Message {
     let mention = mention.map(|mention| format!("\n{mention} please have a look")).unwrap_or_default();
-    let sections = [format!("{headline}{mention}"), standing(incident), alerts(incident), suspects(incident)];
+    let headline = format!("{}{mention}", headline(incident));
+    let [runs, helped] = match &incident.attention {
+        Some(attention) => [attention::runs(attention), attention::helped(attention)],
+        None => Default::default(),
+    };
+    let sections = [headline, standing(incident, known), alerts(incident), suspects(incident), runs, helped];
     let sections = sections.into_iter().filter(|text| !text.is_empty()).map(|text| (text, false));
     let mut left = TOTAL_CHARS_MAX;
     let mut blocks = Vec::new();
-    for (text, small) in sections.chain([(footer(incident), true)]) {
+    for (text, small) in sections.chain([(footer(incident, known), true)]) {
         // Each part keeps a bound of its own, so this leaves none out; it is the law should those bounds change.
         if let Some(rest) = left.checked_sub(text.chars().count()) {
             left = rest;
             blocks.push(if small { context(text) } else { section(text) });
         }
+    }
+    if let Some((block, _)) = known.actions.and_then(|actions| buttons::block(incident, actions, left)) {
+        // Above the footer.
+        blocks.insert(blocks.len().saturating_sub(1), block);
     }
     Message { text: format!("{}{mention}", notification(incident)), blocks: Value::from(blocks).to_string() }
 }
@@ -49,7 +74,11 @@ pub fn reply(lines: &[String], mention: Option<&str>) -> Message {
     if let Some(mention) = mention {
         text = format!("{text}\n{mention} please have a look");
     }
-    let blocks = Value::from(vec![section(text.clone())]).to_string();
+    message(text.clone(), vec![text])
+}
+
+pub fn message(text: String, sections: Vec<String>) -> Message {
+    let blocks = Value::from(sections.into_iter().map(section).collect::<Vec<_>>()).to_string();
     Message { text, blocks }
 }
 
@@ -68,6 +97,23 @@ pub fn reopened(incident: &Incident) -> String {
 
 pub fn resolved(incident: &Incident) -> String {
     format!("✅ *Resolved* after {}", duration(incident))
+}
+
+pub fn unattended(incident: &Incident) -> String {
+    // Since when it is open again is nowhere said.
+    let since = match incident.reopened {
+        0 => format!(" for {}", duration(incident)),
+        _ => String::new(),
+    };
+    let times = match incident.attention.as_ref().map_or(0, |attention| attention.escalations) {
+        0 | 1 => String::new(),
+        times => format!(", told further for the {times}. time"),
+    };
+    format!("⏰ *Nobody has it in hand*{since}{times}: {}", firing_names(incident))
+}
+
+pub fn unmuted(incident: &Incident) -> String {
+    format!("🔔 *No longer muted*: {}", firing_names(incident))
 }
 
 pub fn new_top_suspect(suspect: &Suspect) -> String {
@@ -128,8 +174,8 @@ fn firing_names(incident: &Incident) -> String {
     }
 }
 
-fn standing(incident: &Incident) -> String {
-    let mut lines = Lines::new(1_500);
+fn standing(incident: &Incident, known: Known<'_>) -> String {
+    let mut lines = Lines::new(2_000);
     let since = time(incident.opened_at_ms);
     lines.push([match incident.resolved_at_ms {
         Some(resolved) => format!("*From* {since} *to* {}, {}", time(resolved), duration(incident)),
@@ -137,10 +183,18 @@ fn standing(incident: &Incident) -> String {
     }]);
     let why = escaped(&incident.level_reason, PROSE_CHARS);
     lines.push([format!("*Level* {}: {why}", level(incident.level))]);
-    let mut history = Vec::new();
-    if incident.flaps > 0 {
-        history.push(format!("flapped {}×", incident.flaps));
+    if let Some(owner) = known.owner {
+        lines.push([format!("*Owner* {}", code(owner))]);
     }
+    for line in incident.attention.iter().flat_map(attention::standing) {
+        lines.push([line]);
+    }
+    match incident.flaps {
+        0 => {}
+        1 => lines.push(["🔁 *Flapped* once: went back and forth without being told".to_owned()]),
+        flaps => lines.push([format!("🔁 *Flapping*: went back and forth {flaps} times, told once")]),
+    }
+    let mut history = Vec::new();
     if incident.reopened > 0 {
         history.push(format!("reopened {}×", incident.reopened));
     }
@@ -192,7 +246,7 @@ fn suspects(incident: &Incident) -> String {
     if incident.suspects.is_empty() {
         return String::new();
     }
-    let mut lines = Lines::new(SECTION_CHARS_MAX);
+    let mut lines = Lines::new(2_500);
     lines.push(["*Suspects*".to_owned()]);
     for (at, suspect) in incident.suspects.iter().take(SUSPECTS_SHOWN).enumerate() {
         let numbered = |linked| format!("{}. {}", at + 1, described(suspect, linked));
@@ -215,13 +269,14 @@ fn described(suspect: &Suspect, linked: bool) -> String {
     format!("*{version}*{by}, score {}: {}", suspect.score, reasons.join(", "))
 }
 
-fn footer(incident: &Incident) -> String {
+fn footer(incident: &Incident, known: Known<'_>) -> String {
     let mut lines = Lines::new(2_000);
-    let links = [(&incident.runbook_url, "Runbook"), (&incident.dashboard_url, "Dashboard")];
-    for (url, label) in links {
-        if let Some(link) = link(url.as_deref(), label) {
-            lines.push([link]);
-        }
+    let links =
+        [(&incident.runbook_url, known.runbook, "Runbook"), (&incident.dashboard_url, known.dashboard, "Dashboard")];
+    for (told, known, label) in links {
+        // What an alert says is nearer to it than what is known of the service; a link too long for the footer is no link.
+        let found = [told.as_deref(), known].into_iter().find_map(|url| link(url, label));
+        found.into_iter().for_each(|link| lines.push([link]));
     }
     lines.push([format!("{} · version {}", escaped(&incident.id, 80), incident.version)]);
     // A link too long for the footer is no alert left out.

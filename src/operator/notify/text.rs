@@ -43,6 +43,15 @@ pub fn escaped(text: &str, chars_max: usize) -> String {
     out
 }
 
+/// An id or a word as code; what is no such thing is shown as plain text.
+pub fn code(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    match (1..=40).contains(&word.len()) && word.chars().all(plain) {
+        true => format!("`{word}`"),
+        false => escaped(word, 80),
+    }
+}
+
 /// `<url|label>`, or `None` when the address is none that a person should click. The label must be escaped already.
 pub fn link(url: Option<&str>, label: &str) -> Option<String> {
     let url = url.filter(|url| url.starts_with("https://") || url.starts_with("http://"))?;

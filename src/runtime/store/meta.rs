@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::layout::{self, Slot};
 use crate::record::{Offset, TopicPartition};
 use crate::record::{Partition, Topic};
+use crate::runtime::task::{CommitRecord, LastCommit};
 
 /// While a store is being caught up it stands at no sequence: whatever is committed differs from it.
 pub const UNSETTLED: i64 = -1;
@@ -18,12 +19,18 @@ pub struct Meta {
     pub layout: u16,
     /// Of the commit whose result is stored; 0 before the first.
     pub sequence: i64,
+    /// When it acted; the first ones did not say.
+    #[serde(default)]
+    acted_at_ms: i64,
     /// The inputs' next offsets after that commit.
     inputs: Vec<(Topic, Partition, Offset)>,
     /// Of the topology that wrote the timers: another one may ask for other deadlines.
     pub topology: String,
     pub written_at_ms: i64,
     stages: BTreeMap<String, StageMeta>,
+    /// While the store is being caught up: the last commit of which it has states.
+    #[serde(default)]
+    pub commit_read: Option<CommitRecord>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,6 +43,20 @@ struct StageMeta {
 impl Meta {
     pub fn of_a_new_store() -> Self {
         Self { layout: layout::VERSION, ..Self::default() }
+    }
+
+    pub fn last(&self) -> LastCommit {
+        LastCommit { sequence: self.sequence, acted_at_ms: self.acted_at_ms }
+    }
+
+    /// Where it stands.
+    pub fn commit_record(&self) -> Option<CommitRecord> {
+        let Self { sequence, acted_at_ms, inputs, .. } = self;
+        (*sequence > 0).then(|| CommitRecord { sequence: *sequence, acted_at_ms: *acted_at_ms, inputs: inputs.clone() })
+    }
+
+    pub fn set_last(&mut self, last: LastCommit) {
+        (self.sequence, self.acted_at_ms) = (last.sequence, last.acted_at_ms);
     }
 
     pub fn inputs(&self) -> BTreeMap<TopicPartition, Offset> {

@@ -29,7 +29,9 @@ pub use memory::Memory;
 pub use meta::Meta;
 use meta::UNSETTLED;
 
+use super::commit::LAST_COMMIT;
 use super::failpoint;
+use super::task::{CommitRecord, LastCommit};
 use crate::record::{Batch, EventTime, Offset, TopicPartition};
 use crate::runtime;
 use crate::topology::engine::{Effects, StageIndex, StateError, StateView, Timer, Woken};
@@ -78,7 +80,7 @@ type KeyValue = (Box<[u8]>, Box<[u8]>);
 
 /// Where a store stands after a commit.
 pub struct Standing<'a> {
-    pub sequence: i64,
+    pub last: LastCommit,
     pub inputs: &'a BTreeMap<TopicPartition, Offset>,
     pub at: EventTime,
 }
@@ -179,6 +181,7 @@ impl Store {
 
     /// From here on the store stands nowhere, until [`Store::finish_restore`].
     pub fn begin_restore(&mut self) -> Result<(), Error> {
+        self.meta.commit_read = self.meta.commit_record().or(self.meta.commit_read.take());
         self.meta.sequence = UNSETTLED;
         self.write(WriteBatch::default())
     }
@@ -196,6 +199,9 @@ impl Store {
         let (slot, mut first) = (self.slots[stage], self.first_timer);
         for record in piece.iter() {
             let (Some(key), Some(state)) = (record.key, record.value) else { continue };
+            if key == LAST_COMMIT {
+                continue;
+            }
             if let Some(at) = deadline(stage, state)? {
                 batch.put(layout::timer(at, slot, key), b"");
                 first = first.into_iter().chain([at]).min();
@@ -226,6 +232,10 @@ impl Store {
         failpoint::store("restore", &self.path)?;
         for record in piece.iter() {
             let Some(key) = record.key else { continue };
+            if key == LAST_COMMIT {
+                self.meta.commit_read = Some(self.parse_last_commit(record.value.unwrap_or_default())?);
+                continue;
+            }
             let key = layout::state(self.slots[stage], key);
             match record.value {
                 Some(state) => batch.put(key, state),
@@ -236,8 +246,17 @@ impl Store {
         self.write(batch)
     }
 
+    /// To take an unreadable one for none would be to go on from an old commit without a word.
+    fn parse_last_commit(&self, json: &[u8]) -> Result<CommitRecord, Error> {
+        serde_json::from_slice(json).map_err(|error| {
+            let why = format!("its changelog's record of the last commit cannot be read: {error}");
+            Error::Io { path: self.path.clone(), why }
+        })
+    }
+
     /// The store is what was committed; a flush, so that a crash does not repeat the restore.
     pub fn finish_restore(&mut self, standing: &Standing<'_>) -> Result<(), Error> {
+        self.meta.commit_read = None;
         self.settle(standing);
         self.write(WriteBatch::default())?;
         self.db.flush().map_err(|error| classify(&self.path, &error))
@@ -315,7 +334,7 @@ impl Store {
     }
 
     fn settle(&mut self, standing: &Standing<'_>) {
-        self.meta.sequence = standing.sequence;
+        self.meta.set_last(standing.last);
         self.meta.set_inputs(standing.inputs);
         self.meta.written_at_ms = standing.at.0;
     }

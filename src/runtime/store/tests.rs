@@ -1,6 +1,7 @@
 use super::*;
 use crate::record::{Headers, Record};
 use crate::record::{Partition, Topic};
+use crate::runtime::task::CommitRecord;
 use crate::topology::stage::StateChange;
 
 fn names(names: &[&str]) -> Vec<String> {
@@ -9,6 +10,10 @@ fn names(names: &[&str]) -> Vec<String> {
 
 fn open(path: &Path, stages: &[&str]) -> Store {
     Store::open(path, &names(stages), &Memory::new(0)).unwrap()
+}
+
+fn commit(sequence: i64) -> LastCommit {
+    LastCommit { sequence, acted_at_ms: sequence }
 }
 
 fn change(key: &str, state: Option<&str>, wakes_at: Option<i64>) -> StateChange {
@@ -25,7 +30,7 @@ fn apply(store: &mut Store, sequence: i64, changes: Vec<(StageIndex, StateChange
 
 fn apply_effects(store: &mut Store, sequence: i64, effects: &Effects) {
     let inputs = inputs(sequence * 10);
-    store.apply(effects, &Standing { sequence, inputs: &inputs, at: EventTime(sequence) }).unwrap();
+    store.apply(effects, &Standing { last: commit(sequence), inputs: &inputs, at: EventTime(sequence) }).unwrap();
 }
 
 fn piece(states: &[(&str, Option<&str>)]) -> Batch {
@@ -146,7 +151,7 @@ fn a_store_that_is_being_restored_equals_no_commit_until_it_is_finished() {
     let early = (1, b"a".to_vec());
     assert_eq!(due, [early, (2, b"b".to_vec()), (3, b"c".to_vec())], "the deleted state is woken for nothing, once");
     let inputs = inputs(70);
-    store.finish_restore(&Standing { sequence: 7, inputs: &inputs, at: EventTime(7) }).unwrap();
+    store.finish_restore(&Standing { last: commit(7), inputs: &inputs, at: EventTime(7) }).unwrap();
     assert_eq!((store.meta().sequence, store.meta().inputs()), (7, inputs));
     store.rebuild_timers("new", |_, _| Ok(Some(EventTime(5)))).unwrap();
     assert_eq!(store.first_timer(), Some(EventTime(5)));
@@ -211,5 +216,38 @@ fn a_copy_of_the_running_store_is_an_earlier_commit() {
             let kept: Vec<_> = copy.states().map(|state| state.unwrap().1).collect();
             assert_eq!(kept.len() as i64, 2 * stands_at, "both states of every commit up to {stands_at}, no other");
         }
+    }
+}
+
+#[test]
+fn the_last_commit_in_a_changelog_is_no_state_and_is_known_until_the_restore_is_finished() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path(), &["level"]);
+    store.begin_restore().unwrap();
+    let last = (
+        std::str::from_utf8(LAST_COMMIT).unwrap(),
+        Some(r#"{"sequence":7,"acted_at_ms":70,"inputs":[["alerts",3,9]]}"#),
+    );
+    let tail = piece(&[("a", Some("1")), last]);
+    store.fill(0, &tail, Offset(40)).unwrap();
+    drop(store);
+    let mut store = open(dir.path(), &["level"]);
+    let inputs = vec![(Topic::from("alerts"), Partition(3), Offset(9))];
+    let read = Some(CommitRecord { sequence: 7, acted_at_ms: 70, inputs });
+    assert_eq!(store.meta().commit_read, read, "a crash does not forget it");
+    assert_eq!(store.states().map(|state| state.unwrap().1).collect::<Vec<_>>(), [b"a"]);
+    store.finish_restore(&Standing { last: commit(7), inputs: &super::tests::inputs(70), at: EventTime(7) }).unwrap();
+    assert_eq!(store.meta().commit_read, None);
+}
+
+#[test]
+fn a_record_of_the_last_commit_that_cannot_be_read_is_told_and_not_taken_for_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path(), &["level"]);
+    store.begin_restore().unwrap();
+    let key = std::str::from_utf8(LAST_COMMIT).unwrap();
+    for value in [Some("{"), Some(r#"{"sequence":7}"#), None] {
+        let error = store.fill(0, &piece(&[(key, value)]), Offset(40)).unwrap_err().to_string();
+        assert!(error.contains("record of the last commit cannot be read"), "{error}");
     }
 }

@@ -113,5 +113,8 @@ pub fn alert(service: &str, id: &str, value: Option<f64>) -> Alert<'static> {
         level: None,
         mention: Mention::Nobody,
         level_reason: None,
+        episode: None,
+        muted_until_ms: None,
+        muted_by: None,
     }
 }

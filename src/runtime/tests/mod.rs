@@ -4,4 +4,6 @@ mod failpoints;
 mod ledger;
 mod rig;
 mod seeds;
+mod stale;
 mod wakes;
+mod zombies;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::ledger::{Counts, Ledger, QUIET, alert};
 use crate::clock::Clock;
@@ -13,7 +14,8 @@ use crate::event::{Deploy, DeployKind, DeployOutcome, Fact, FactKind};
 use crate::log::sim::{Faults, Sim};
 use crate::operator::Operator;
 use crate::record::{Batch, EventTime, Headers, NewRecord, Offset, Partition, Record, Topic, TopicPartition};
-use crate::runtime::{Config, Error, Metrics, Parts, Program, SchemaAnswer, Schemas, Stores, Worker, Written};
+use crate::runtime::commit::LAST_COMMIT;
+use crate::runtime::{Config, Error, Metrics, Parts, Program, SchemaAnswer, Schemas, Stores, Worker, Written, store};
 use crate::topology::dead_letter;
 use crate::topology::driver::MemoryView;
 use crate::topology::engine::{Moment, Node, Route, Source, StageIndex, SubTopology};
@@ -131,7 +133,7 @@ impl Rig {
             program: self.program.clone(),
             config: self.config.clone(),
             clock: self.clock.clone(),
-            stores: Arc::new(Stores::open(&self.dir(seat), 0).unwrap()),
+            stores: Arc::new(stores(&self.dir(seat))),
             schemas: Schemas::new(self.formats.clone(), Arc::new(|_| SchemaAnswer::NotFound)),
             metrics: Arc::new(Metrics::register(&prometheus::Registry::new()).unwrap()),
             log: Box::new(log),
@@ -241,6 +243,7 @@ impl Rig {
         for record in self.records(changelog) {
             materialised.insert(record.key.unwrap(), record.value);
         }
+        materialised.remove(LAST_COMMIT);
         materialised.retain(|_, value| value.is_some());
         let stores = seats.iter().flat_map(|seat| seat.worker.tasks()).map(|task| task.store().unwrap());
         let states = stores.flat_map(|store| store.states().map(Result::unwrap));
@@ -348,4 +351,15 @@ fn deploy(service: &str, id: &str) -> Deploy<'static> {
         started_at_ms: None,
         finished_at_ms: None,
     }
+}
+
+/// A process that another test starts holds a copy of the lock of whoever was here before, until it is what it shall be.
+fn stores(dir: &Path) -> Stores {
+    for _ in 0..500 {
+        match Stores::open(dir, 0) {
+            Err(store::Error::Locked { .. }) => std::thread::sleep(Duration::from_millis(10)),
+            opened => return opened.unwrap(),
+        }
+    }
+    panic!("{} stays locked", dir.display());
 }

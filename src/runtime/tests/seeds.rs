@@ -1,6 +1,7 @@
 //! Runs from seeds: whatever goes wrong, nothing is lost, nothing doubled, and every key keeps its order.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::rig::{Rig, Seat};
 use crate::log::sim::Faults;
@@ -42,7 +43,11 @@ fn stormy() -> Faults {
         lost_answer: 30,
         repeated_end: 50,
         late_marker: 200,
+        dropped_markers: 10,
+        no_offsets: 30,
+        short_read: 100,
         rebalance: 3,
+        expelled: 4,
         compaction: 5,
         hides_hazards: false,
     }
@@ -56,6 +61,10 @@ fn run(seed: u64) -> Vec<NewRecord> {
     for _ in 0..60 {
         let count = rig.sim.random(8);
         tell_some(&mut rig, count);
+        if rig.sim.random(20) == 0 {
+            // Longer than a transaction may take, and than it is between two looks at where the changelogs end.
+            rig.clock.sleep(Duration::from_millis(rig.sim.random(15_000)));
+        }
         for number in 0..seats.len() {
             if rig.sim.random(12) == 0 {
                 seats[number].lives.set(Some(rig.sim.random(40) as u32));
@@ -78,6 +87,7 @@ fn run(seed: u64) -> Vec<NewRecord> {
 }
 
 fn step_or_rise(rig: &Rig, seats: &mut Vec<Seat>, number: usize) {
+    let _member = tracing::error_span!("member", number).entered();
     match seats[number].worker.step() {
         Ok(()) => {}
         Err(Error::Log(crate::log::Error::Fatal(why))) if why == "killed" => {
@@ -103,11 +113,12 @@ impl Drop for Told {
     }
 }
 
-/// As many as there is time for: `SEEDS=100000` for a night, `SEED=17` for one alone.
+/// As many as there is time for: `SEEDS=100000` for a night, `SEED=17` for one alone, which tells what its members logged.
 #[test]
 fn storms_from_many_seeds_lose_and_double_nothing() {
     let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
     if let Some(seed) = number("SEED") {
+        tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).without_time().with_test_writer().init();
         run(seed);
         return;
     }

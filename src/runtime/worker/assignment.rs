@@ -7,7 +7,7 @@ use super::{Doubt, Parts, Worker};
 use crate::log::{self, Committed, Polled};
 use crate::record::{Offset, TopicPartition};
 use crate::runtime::restore::{self, Site};
-use crate::runtime::task::{Phase, Task, sequence_of_metadata};
+use crate::runtime::task::{LastCommit, Phase, Task};
 use crate::runtime::{Error, Start, failpoint};
 use crate::topology::journal::TaskId;
 
@@ -52,20 +52,22 @@ impl Worker {
         let (mut tasks, mut starts) = (BTreeMap::new(), Vec::new());
         for (id, inputs) in by_task {
             self.check_co_partitioned(&id, &inputs)?;
-            let (at, sequence) = self.starts_of(inputs)?;
+            let (at, last) = self.starts_of(inputs)?;
+            tracing::debug!(task = %id, ?last, next = ?at.iter().map(|(_, next)| next.0).collect::<Vec<_>>(), "told where to go on");
             let topology = (self.parts.program.instantiate)(&id.sub_topology)
                 .map_err(|error| Error::Other(format!("task {id}: {error}")))?;
-            tasks.insert(id.clone(), Task::new(id, topology, &at, sequence));
+            tasks.insert(id.clone(), Task::new(id, topology, &at, last));
             starts.push(at);
         }
-        match self.doubt {
-            Doubt::Outcome => self.parts.log.seek(&starts.concat())?,
-            _ => self.parts.log.assign(&starts)?,
+        if let Doubt::Assignment(_) = self.doubt {
+            self.parts.log.assign(&starts)?;
+            self.assigned = true;
+        } else {
+            self.parts.log.seek(&starts.concat())?;
         }
         self.parts.log.pause(partitions)?;
         self.close_tasks();
-        self.tasks = tasks;
-        (self.doubt, self.assigned) = (Doubt::None, true);
+        (self.tasks, self.doubt) = (tasks, Doubt::None);
         Ok(())
     }
 
@@ -81,18 +83,17 @@ impl Worker {
         }
     }
 
-    /// Where a task's inputs go on, and the sequence of its last commit.
-    fn starts_of(&mut self, inputs: Vec<TopicPartition>) -> Result<(Starts, Option<i64>), Error> {
+    /// Where a task's inputs go on, and its last commit.
+    fn starts_of(&mut self, inputs: Vec<TopicPartition>) -> Result<(Starts, Option<LastCommit>), Error> {
         let committed = self.parts.log.committed(&inputs)?;
-        let sequence =
-            committed.iter().flatten().filter_map(|committed| sequence_of_metadata(&committed.metadata)).max();
+        let last = LastCommit::of_offsets(&committed);
         let any = committed.iter().any(Option::is_some);
         let mut starts = Vec::new();
         for (input, committed) in inputs.into_iter().zip(committed) {
             let start = self.start_of(&input, committed)?;
             starts.push((input, start));
         }
-        Ok((starts, sequence.or(any.then_some(0))))
+        Ok((starts, last.or(any.then(LastCommit::default))))
     }
 
     fn start_of(&mut self, input: &TopicPartition, committed: Option<Committed>) -> Result<Offset, Error> {
@@ -171,9 +172,12 @@ impl Worker {
         }
         advanced?;
         metrics.restoring(task);
-        if task.is_running() && !self.held {
-            let resumed = self.parts.log.resume(&task.partitions());
-            self.or_start_over(resumed)?;
+        if task.is_running() {
+            let log = &mut self.parts.log;
+            let moved =
+                if std::mem::take(&mut task.has_moved) { log.seek(&Vec::from_iter(task.committed())) } else { Ok(()) };
+            let resumed = if self.held { Ok(()) } else { log.resume(&task.partitions()) };
+            self.or_start_over(moved.and(resumed))?;
         }
         Ok(!self.tasks.values().all(Task::is_running))
     }

@@ -5,12 +5,12 @@ use std::time::Duration;
 use super::{Doubt, MEASURE, Parts, Worker};
 use crate::codec;
 use crate::log;
-use crate::record::{EventTime, TopicPartition};
+use crate::record::{EventTime, Offset, TopicPartition};
 use crate::runtime::commit::{self, Aftermath};
 use crate::runtime::schemas::Schemas;
 use crate::runtime::task::{Pending, Task};
 use crate::runtime::{Error, failpoint};
-use crate::topology::engine;
+use crate::topology::engine::{self, StageIndex};
 use crate::topology::journal::TaskId;
 
 impl Worker {
@@ -30,22 +30,27 @@ impl Worker {
         if processed.is_empty() {
             return Ok(());
         }
-        let spoken = processed.iter().filter(|(_, pending)| !pending.is_silent());
-        let work: Vec<_> = spoken.filter_map(|(id, pending)| Some((self.tasks.get(id)?, pending))).collect();
-        if work.is_empty() {
+        if processed.iter().all(|(_, pending)| pending.is_silent()) {
             return self.roll_forward(&processed);
         }
-        match commit::transact(self.parts.log.as_mut(), &self.parts.program, &work) {
-            Ok(()) => {
-                self.commit_took = self.parts.clock.elapsed().saturating_sub(began);
-                self.parts.metrics.commit_seconds.observe(self.commit_took.as_secs_f64());
-                self.roll_forward(&processed)?;
-                // Not after a silent tick: only a commit proves that nobody else has written to the changelogs meanwhile.
-                self.measure();
-                Ok(())
-            }
-            Err(error) => self.roll_back(error),
+        let due = began.saturating_sub(self.measured) >= MEASURE;
+        let ends = if due { self.ends_of_changelogs() } else { Vec::new() };
+        let spoken = processed.iter().filter(|(_, pending)| !pending.is_silent());
+        let work: Vec<_> = spoken.filter_map(|(id, pending)| Some((self.tasks.get(id)?, pending))).collect();
+        if let Err(error) = commit::transact(self.parts.log.as_mut(), &self.parts.program, &work) {
+            return self.roll_back(error);
         }
+        self.commit_took = self.parts.clock.elapsed().saturating_sub(began);
+        self.parts.metrics.commit_seconds.observe(self.commit_took.as_secs_f64());
+        // The commit proves that until then nobody else has written to the changelogs.
+        for (id, stage, end) in ends {
+            self.tasks.get_mut(&id).into_iter().for_each(|task| task.note_changelog(stage, end));
+        }
+        self.roll_forward(&processed)?;
+        if due {
+            self.measure();
+        }
+        Ok(())
     }
 
     fn process(&mut self, tick: bool) -> Result<Vec<(TaskId, Pending)>, Error> {
@@ -86,6 +91,7 @@ impl Worker {
         for (id, pending) in processed {
             let Some(task) = self.tasks.get_mut(id) else { continue };
             self.parts.metrics.committed(task, pending);
+            tracing::debug!(position = %pending.position, inputs = pending.journal.inputs.len(), "committed");
             if let Err(error) = task.roll_forward(pending) {
                 // The changelog has it: the store is opened anew and caught up.
                 drop(task.close());
@@ -141,30 +147,35 @@ impl Worker {
     }
 
     pub(super) fn renew_if_needed(&mut self) -> Result<(), Error> {
-        if self.renew || self.parts.log.must_renew() {
-            tracing::info!("the producer is renewed: something failed inside a transaction");
+        // Asked first: what is in doubt is only then taken back.
+        if self.parts.log.in_doubt() || self.renew || self.parts.log.must_renew() {
+            tracing::info!("the producer is renewed: something failed inside a transaction, or since");
             self.parts.log.renew_producer()?;
             self.renew = false;
         }
         Ok(())
     }
 
-    /// From time to time: where the changelogs end, to keep a later restore short; and how things stand.
-    fn measure(&mut self) {
-        let elapsed = self.parts.clock.elapsed();
-        if elapsed.saturating_sub(self.measured) < MEASURE {
-            return;
-        }
-        self.measured = elapsed;
-        let Parts { log, metrics, stores, .. } = &mut self.parts;
-        for task in self.tasks.values_mut() {
+    /// Where the changelogs end that were written to: noted from time to time, to keep a later restore short.
+    fn ends_of_changelogs(&mut self) -> Vec<(TaskId, StageIndex, Offset)> {
+        let mut ends = Vec::new();
+        for task in self.tasks.values() {
             for stage in task.stale_changelogs() {
                 let changelog = TopicPartition::new(&task.topology.nodes[stage].changelog, task.id.partition);
-                match log.watermarks(&changelog) {
-                    Ok(ends) => task.note_changelog(stage, ends.high),
+                match self.parts.log.watermarks(&changelog) {
+                    Ok(found) => ends.push((task.id.clone(), stage, found.high)),
                     Err(error) => tracing::debug!(%error, "the changelog's end is asked for later"),
                 }
             }
+        }
+        ends
+    }
+
+    /// How things stand, from time to time.
+    fn measure(&mut self) {
+        self.measured = self.parts.clock.elapsed();
+        let Parts { log, metrics, stores, .. } = &mut self.parts;
+        for task in self.tasks.values() {
             for (input, next) in task.committed() {
                 if let Ok(ends) = log.watermarks(&input) {
                     metrics.lag(&input, (ends.high.0 - next.0).max(0));

@@ -106,7 +106,10 @@ impl Worker {
 
     /// Commits what was polled and gives the tasks up; leaving the group is dropping the worker.
     pub fn stop(&mut self) -> Result<(), Error> {
-        if self.doubt == Doubt::None {
+        if self.parts.log.in_doubt() {
+            // Who reads on from here must not have to wait for it.
+            self.renew_if_needed()?;
+        } else if self.doubt == Doubt::None {
             self.commit(false)?;
         }
         self.close_tasks();
@@ -114,6 +117,10 @@ impl Worker {
     }
 
     fn try_step(&mut self) -> Result<(), Error> {
+        if self.doubt == Doubt::None && (self.parts.log.in_doubt() || self.renew) {
+            // Not with the next commit: others may wait for what is left of the last one.
+            (self.doubt, self.renew) = (Doubt::Outcome, true);
+        }
         if let Err(error) = self.settle() {
             if is_waited_out(&error) {
                 self.hear_of_rebalances()?;

@@ -2,22 +2,45 @@
 //!
 //! ```text
 //! Post ── no answer ──► LookUp ── found ──► done
-//!   ▲                     │ ├──── not there, twice, a settle delay apart ──► Post again, same id, new intent
+//!   ▲                     │ ├──── neither in its thread nor at top level, twice, a settle delay apart ──► Post again, same id
 //!   │                     │ └──── refused ──► unknown: recorded, not repeated
-//!   └── root is gone ── Update ── no answer ──► Update again: it says the same
+//!   └── it is gone, a settle delay long ── Update ── no answer ──► Update again: it says the same
+//! Group ── no answer ──► Group again, a settle delay later, before any newer list
 //! ```
+//! Every call that can have an effect is preceded by an intent of its own, so that whoever may not write the journal any more
+//! makes no call. Its `attempt` counts the calls that may have had an effect: a call that surely had none keeps its number.
 
 use super::call::{Answer, Call, Content, Method, Posted};
-use super::pace::Pace;
-use super::thread::{Queued, blank};
+use super::memory::{Doubt, Memory, Place, blank};
+use super::pace::Target;
 use crate::event::{SlackAction, SlackActionKind, SlackOutcome};
-use crate::record::EventTime;
+use crate::record::{EventTime, Offset};
+
+/// An action and where it came from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Queued {
+    /// None: what Slack showed before is told again, and nobody waits for it to be finished.
+    pub waiting: Option<Offset>,
+    pub offset: Offset,
+    pub action: SlackAction,
+    pub since: EventTime,
+}
 
 #[derive(Clone, Debug, PartialEq)]
-pub enum Step {
-    Post { thread_ts: Option<String> },
-    Update { channel_id: String, ts: String },
-    LookUp { thread_ts: Option<String>, oldest: EventTime, cursor: String, misses: u8 },
+enum Step {
+    Post,
+    /// `missed`: Slack did not know the message a settle delay ago.
+    Update {
+        place: Place,
+        missed: bool,
+    },
+    LookUp {
+        in_thread: bool,
+        cursor: String,
+        misses: u8,
+    },
+    /// A user group's members.
+    Group,
 }
 
 /// What an answer leads to.
@@ -25,6 +48,8 @@ pub enum Step {
 pub enum Verdict {
     GoOn,
     Done(Posted),
+    /// Done, and there is no message of it.
+    Set,
     Rejected(String),
     Unknown(String),
 }
@@ -33,15 +58,13 @@ pub enum Verdict {
 pub struct Attempt {
     pub queued: Queued,
     pub number: i32,
-    pub step: Step,
+    step: Step,
     /// The call that is under way.
     pub in_flight: Option<u64>,
     pub not_before: EventTime,
-    /// An intent for what `step` does is durable.
-    intended: bool,
     /// When this action was first intended: no message of it is older.
     since: Option<EventTime>,
-    /// Where this message's thread was meant to be.
+    /// Where a post goes, or went, and where what is rewritten is: in a thread, or at top level.
     thread_ts: Option<String>,
     channel_id: Option<String>,
     /// Calls in a row that came to nothing.
@@ -50,70 +73,60 @@ pub struct Attempt {
     plain: bool,
 }
 
-/// A slow clock at Slack's side or ours must not hide a message from its look-up.
-const CLOCK_SKEW_MS: i64 = 300_000;
-
 impl Attempt {
-    /// `root`: channel id and timestamp.
-    pub fn start(queued: Queued, root: Option<(&str, &str)>) -> Self {
-        let step = match (queued.action.kind, root) {
-            (SlackActionKind::UpdateRoot, Some((channel_id, ts))) => {
-                Step::Update { channel_id: channel_id.to_owned(), ts: ts.to_owned() }
-            }
-            (SlackActionKind::Reply, root) => Step::Post { thread_ts: root.map(|(_, ts)| ts.to_owned()) },
-            (SlackActionKind::PostRoot | SlackActionKind::UpdateRoot, _) => Step::Post { thread_ts: None },
+    pub fn start(queued: Queued, memory: &Memory) -> Self {
+        let (kind, root) = (queued.action.kind, memory.root.place.as_ref());
+        let rewritten = match kind {
+            SlackActionKind::UpdateRoot => root,
+            SlackActionKind::Log => memory.log.place.as_ref(),
+            SlackActionKind::PostRoot | SlackActionKind::Reply | SlackActionKind::SetGroup => None,
         };
-        Self::at(queued, step, root.map(|(channel_id, _)| channel_id))
+        let step = match rewritten {
+            Some(place) => Step::Update { place: place.clone(), missed: false },
+            None if kind == SlackActionKind::SetGroup => Step::Group,
+            None => Step::Post,
+        };
+        let thread = root.filter(|_| matches!(kind, SlackActionKind::Reply | SlackActionKind::Log));
+        let (thread_ts, channel_id) = (thread.map(|root| root.ts.clone()), root.map(|root| root.channel_id.clone()));
+        let not_before = EventTime(i64::MIN);
+        let (since, in_flight, failures, plain) = (None, None, 0, false);
+        Self { queued, number: 1, step, in_flight, not_before, since, thread_ts, channel_id, failures, plain }
     }
 
-    /// After a restart: the intent is durable, its call may have happened, or may still be on its way.
-    pub fn resume(
-        queued: Queued,
-        intent: &SlackOutcome,
-        root: Option<(&str, &str)>,
-        settle_ms: i64,
-        now: EventTime,
-    ) -> Self {
-        let oldest = EventTime(intent.at_ms);
-        let known = intent.channel_id.as_deref().or(root.map(|(channel_id, _)| channel_id));
-        // One intent covers every repetition, so the last call may be but a moment old: a rewrite waits from now on, lest that
-        // one lands after a newer rendering. A look-up need not: only its second miss counts.
-        let (step, called) = match (&intent.channel_id, &intent.ts) {
-            (Some(channel_id), Some(ts)) => {
-                (Step::Update { channel_id: channel_id.clone(), ts: ts.clone() }, oldest.max(now))
-            }
-            _ => {
-                let thread_ts = intent.thread_ts.clone();
-                (Step::LookUp { thread_ts, oldest, cursor: String::new(), misses: 0 }, oldest)
-            }
-        };
-        let mut attempt = Self::at(queued, step, known);
-        attempt.thread_ts = intent.thread_ts.clone();
+    /// After a restart: an intent is durable, its call may have happened, or may still be on its way.
+    pub fn resume(queued: Queued, doubt: &Doubt, memory: &Memory, settle_ms: i64, now: EventTime) -> Self {
+        let Doubt { intent, first } = doubt;
+        let mut attempt = Self::start(queued, memory);
         attempt.number = intent.attempt;
-        attempt.not_before = called.plus_ms(settle_ms);
-        (attempt.intended, attempt.since) = (true, Some(oldest));
-        attempt
-    }
-
-    fn at(queued: Queued, step: Step, channel_id: Option<&str>) -> Self {
-        Self {
-            queued,
-            number: 1,
-            step,
-            in_flight: None,
-            not_before: EventTime(i64::MIN),
-            intended: false,
-            since: None,
-            thread_ts: None,
-            channel_id: channel_id.map(str::to_owned),
-            failures: 0,
-            plain: false,
+        attempt.since = Some(*first);
+        attempt.thread_ts.clone_from(&intent.thread_ts);
+        let intended = EventTime(intent.at_ms);
+        if attempt.step == Step::Group {
+            attempt.number += 1;
+            attempt.not_before = intended.max(now).plus_ms(settle_ms);
+            return attempt;
         }
+        match (&intent.channel_id, &intent.ts) {
+            (Some(channel_id), Some(ts)) => {
+                let place = Place { channel_id: channel_id.clone(), ts: ts.clone() };
+                attempt.step = Step::Update { place, missed: false };
+                attempt.number += 1;
+                // The lost call may have been made but now, and must not land after this one.
+                attempt.not_before = intended.max(now).plus_ms(settle_ms);
+            }
+            (channel_id, _) => {
+                attempt.channel_id = channel_id.clone().or(attempt.channel_id);
+                attempt.step = Step::first_look_up(&attempt.thread_ts);
+                // What is found early is found; a miss counts only a settle delay from now.
+                attempt.not_before = intended.plus_ms(settle_ms);
+            }
+        }
+        attempt
     }
 
     /// Nothing was promised to the journal yet, so something more urgent may go first.
     pub fn is_fresh(&self) -> bool {
-        !self.intended && self.number == 1
+        self.since.is_none()
     }
 
     /// Look-ups want the channel's id, which may be known from elsewhere.
@@ -125,57 +138,57 @@ impl Attempt {
     }
 
     /// What limits the next call.
-    pub fn paces(&self) -> Vec<Pace> {
+    pub fn target(&self) -> Target<'_> {
         match &self.step {
-            Step::Post { .. } => {
-                vec![Pace::Method(Method::PostMessage), Pace::Channel(self.queued.action.channel.clone())]
-            }
-            Step::Update { .. } => vec![Pace::Method(Method::Update)],
-            Step::LookUp { .. } if self.channel_id.is_none() => vec![Pace::Method(Method::List)],
-            Step::LookUp { thread_ts: None, .. } => vec![Pace::Method(Method::History)],
-            Step::LookUp { thread_ts: Some(_), .. } => vec![Pace::Method(Method::Replies)],
+            Step::Post => Target::post_into(&self.queued.action.channel),
+            Step::Update { .. } => Target::of(Method::Update),
+            Step::Group => Target::of(Method::SetGroup),
+            Step::LookUp { .. } if self.channel_id.is_none() => Target::of(Method::List),
+            Step::LookUp { in_thread: false, .. } => Target::of(Method::History),
+            Step::LookUp { in_thread: true, .. } => Target::of(Method::Replies),
         }
     }
 
-    /// An intent only where the call can have an effect, and only once for each time it may be made.
+    /// The next call, and the intent of one that can have an effect.
     pub fn begin(&mut self, ticket: u64, now: EventTime) -> (Option<SlackOutcome>, Call) {
         self.in_flight = Some(ticket);
         let action = &self.queued.action;
-        let (call, target) = match &self.step {
-            Step::Post { thread_ts } => {
-                let (channel, thread_ts) = (action.channel.clone(), thread_ts.clone());
-                let target = (self.channel_id.clone(), None, thread_ts.clone());
+        let (call, ts, thread_ts) = match &self.step {
+            Step::Post => {
+                let (channel, thread_ts) = (action.channel.clone(), self.thread_ts.clone());
                 let (action_id, content) = (action.id.clone(), content(action, self.plain));
-                (Call::Post { channel, thread_ts, action_id, content }, target)
+                let broadcast = action.broadcast;
+                let call = Call::Post { channel, thread_ts: thread_ts.clone(), broadcast, action_id, content };
+                (call, None, thread_ts)
             }
-            Step::Update { channel_id, ts } => {
-                let target = (Some(channel_id.clone()), Some(ts.clone()), None);
-                let (channel_id, ts) = (channel_id.clone(), ts.clone());
-                (Call::Update { channel_id, ts, content: content(action, self.plain) }, target)
+            Step::Update { place: Place { channel_id, ts }, .. } => {
+                let (channel_id, content) = (channel_id.clone(), content(action, self.plain));
+                (Call::Update { channel_id, ts: ts.clone(), content }, Some(ts.clone()), self.thread_ts.clone())
             }
-            Step::LookUp { thread_ts, oldest, cursor, .. } => {
-                return (None, self.look_up(thread_ts, *oldest, cursor));
+            Step::Group => {
+                let (group, users) = (action.channel.clone(), action.users.clone());
+                (Call::SetGroup { group, users }, None, None)
             }
+            Step::LookUp { in_thread, cursor, .. } => return (None, self.look_up(*in_thread, cursor, now)),
         };
-        if std::mem::replace(&mut self.intended, true) {
-            return (None, call);
-        }
         self.since.get_or_insert(now);
-        let (channel_id, ts, thread_ts) = target;
-        self.thread_ts.clone_from(&thread_ts);
-        (Some(SlackOutcome { channel_id, ts, thread_ts, ..blank(action, self.number, now) }), call)
+        let channel_id = self.channel_id.clone();
+        let blank = blank(action, self.queued.offset, self.number, now);
+        (Some(SlackOutcome { channel_id, ts, thread_ts, ..blank }), call)
     }
 
-    fn look_up(&self, thread_ts: &Option<String>, oldest: EventTime, cursor: &str) -> Call {
+    fn look_up(&self, in_thread: bool, cursor: &str, now: EventTime) -> Call {
         let (action, cursor) = (&self.queued.action, cursor.to_owned());
         match &self.channel_id {
             None => Call::FindChannel { name: action.channel.clone(), cursor },
             Some(channel_id) => Call::LookUp {
                 channel_id: channel_id.clone(),
-                thread_ts: thread_ts.clone(),
-                oldest: oldest.plus_ms(-CLOCK_SKEW_MS),
+                thread_ts: self.thread_ts.clone().filter(|_| in_thread),
+                oldest: self.since.unwrap_or(now).plus_ms(-CLOCK_SKEW_MS),
                 cursor,
                 action_id: action.id.clone(),
+                // A log may have been the root before: what is looked for is in its thread.
+                except: self.thread_ts.iter().cloned().collect(),
             },
         }
     }
@@ -183,42 +196,58 @@ impl Attempt {
     pub fn answered(&mut self, answer: Answer, settle_ms: i64, now: EventTime) -> Verdict {
         self.in_flight = None;
         match answer {
-            Answer::RateLimited { wait_ms } => {
+            Answer::RateLimited { wait_ms, .. } => {
                 self.not_before = now.plus_ms(wait_ms);
                 return Verdict::GoOn;
             }
             Answer::NotSent(_) => {
-                self.back_off(now);
+                self.not_before = now.plus_ms(back_off_ms(&mut self.failures));
                 return Verdict::GoOn;
             }
-            _ => {}
+            Answer::Unknown(_) => {}
+            _ => self.failures = 0,
         }
         match self.step.clone() {
-            Step::Post { thread_ts } => self.after_post(answer, thread_ts, settle_ms, now),
-            Step::Update { .. } => self.after_update(answer, settle_ms, now),
-            Step::LookUp { thread_ts, oldest, misses, .. } => {
-                self.after_look_up(answer, (thread_ts, oldest, misses), settle_ms, now)
-            }
+            Step::Post => self.after_post(answer, settle_ms, now),
+            Step::Update { missed, .. } => self.after_update(answer, missed, settle_ms, now),
+            Step::LookUp { in_thread, misses, .. } => self.after_look_up(answer, (in_thread, misses), settle_ms, now),
+            Step::Group => match answer {
+                Answer::Set => Verdict::Set,
+                Answer::Rejected(code) => Verdict::Rejected(code),
+                // As with a rewriting: the lost one must have landed first.
+                _ => {
+                    self.number += 1;
+                    self.not_before = now.plus_ms(settle_ms);
+                    Verdict::GoOn
+                }
+            },
         }
     }
 
-    fn after_post(&mut self, answer: Answer, thread_ts: Option<String>, settle_ms: i64, now: EventTime) -> Verdict {
+    fn after_post(&mut self, answer: Answer, settle_ms: i64, now: EventTime) -> Verdict {
         match answer {
             Answer::Message(posted) => Verdict::Done(posted),
             Answer::Rejected(code) => self.rejected(code),
             _ => {
-                let oldest = self.since.unwrap_or(now);
-                self.step = Step::LookUp { thread_ts, oldest, cursor: String::new(), misses: 0 };
+                self.step = Step::first_look_up(&self.thread_ts);
                 self.not_before = now.plus_ms(settle_ms);
                 Verdict::GoOn
             }
         }
     }
 
-    fn after_update(&mut self, answer: Answer, settle_ms: i64, now: EventTime) -> Verdict {
+    fn after_update(&mut self, answer: Answer, missed: bool, settle_ms: i64, now: EventTime) -> Verdict {
         match answer {
             Answer::Message(posted) => Verdict::Done(posted),
-            // The root is gone or out of reach: this rendering becomes a new one.
+            // Posted but a moment ago it may not be there yet.
+            Answer::Rejected(code) if code == "message_not_found" && !missed => {
+                if let Step::Update { missed, .. } = &mut self.step {
+                    *missed = true;
+                }
+                self.not_before = now.plus_ms(settle_ms);
+                Verdict::GoOn
+            }
+            // The message is gone or out of reach: this rendering becomes a new one.
             Answer::Rejected(code)
                 if matches!(code.as_str(), "message_not_found" | "cant_update_message" | "edit_window_closed") =>
             {
@@ -228,6 +257,7 @@ impl Attempt {
             Answer::Rejected(code) => self.rejected(code),
             // Repeating is harmless, but only after the lost one can no longer overtake.
             _ => {
+                self.number += 1;
                 self.not_before = now.plus_ms(settle_ms);
                 Verdict::GoOn
             }
@@ -237,42 +267,45 @@ impl Attempt {
     fn after_look_up(
         &mut self,
         answer: Answer,
-        (thread_ts, oldest, misses): (Option<String>, EventTime, u8),
+        (in_thread, misses): (bool, u8),
         settle_ms: i64,
         now: EventTime,
     ) -> Verdict {
-        let again = |thread_ts, misses, cursor| Step::LookUp { thread_ts, oldest, cursor, misses };
         match answer {
             Answer::Message(found) => return Verdict::Done(found),
             Answer::Channel(channel_id) => {
                 self.channel_id = Some(channel_id);
-                self.step = again(thread_ts, misses, String::new());
+                self.step = Step::LookUp { in_thread, cursor: String::new(), misses };
             }
-            Answer::More { cursor } => self.step = again(thread_ts, misses, cursor),
+            Answer::More { cursor } => self.step = Step::LookUp { in_thread, cursor, misses },
             Answer::Missing if self.channel_id.is_none() => {
                 return Verdict::Unknown("outcome unknown, and no such channel to look it up in".to_owned());
             }
+            // Its root was deleted before it came: then it is at top level.
+            Answer::Missing if in_thread => {
+                self.step = Step::LookUp { in_thread: false, cursor: String::new(), misses };
+            }
+            Answer::Rejected(code) if in_thread && code == "thread_not_found" => {
+                self.step = Step::LookUp { in_thread: false, cursor: String::new(), misses };
+            }
             Answer::Missing if misses == 0 => {
-                self.step = again(thread_ts, 1, String::new());
+                let in_thread = self.thread_ts.is_some();
+                self.step = Step::LookUp { in_thread, cursor: String::new(), misses: 1 };
                 self.not_before = now.plus_ms(settle_ms);
             }
             Answer::Missing => self.post_again(),
-            // Its root was deleted: it may be at top level.
-            Answer::Rejected(code) if code == "thread_not_found" && thread_ts.is_some() => {
-                self.step = again(None, misses, String::new());
-            }
             Answer::Rejected(code) => {
                 return Verdict::Unknown(format!("outcome unknown, and it cannot be looked up: {code}"));
             }
-            Answer::Unknown(_) | Answer::NotSent(_) | Answer::RateLimited { .. } => self.back_off(now),
+            Answer::Set | Answer::Unknown(_) | Answer::NotSent(_) | Answer::RateLimited { .. } => {
+                self.not_before = now.plus_ms(back_off_ms(&mut self.failures));
+            }
         }
         Verdict::GoOn
     }
 
-    /// The same action, told anew: it needs an intent of its own.
     fn post_again(&mut self) {
-        self.step = Step::Post { thread_ts: self.thread_ts.take() };
-        self.intended = false;
+        self.step = Step::Post;
         self.number += 1;
         self.not_before = EventTime(i64::MIN);
     }
@@ -288,15 +321,25 @@ impl Attempt {
         Verdict::Rejected(code)
     }
 
-    fn back_off(&mut self, now: EventTime) {
-        self.not_before = now.plus_ms(1_000 << self.failures.min(5));
-        self.failures += 1;
+    /// The message that is rewritten, if one is, and the root of its thread.
+    pub fn rewrites(&self) -> Option<(&Place, Option<&String>)> {
+        if let Step::Update { place, .. } = &self.step { Some((place, self.thread_ts.as_ref())) } else { None }
     }
+}
 
-    /// Meant for a thread, but at top level.
-    pub fn is_stray(&self, message: &Posted) -> bool {
-        self.queued.action.kind == SlackActionKind::Reply && message.thread_ts.is_none()
+impl Step {
+    fn first_look_up(thread_ts: &Option<String>) -> Self {
+        Step::LookUp { in_thread: thread_ts.is_some(), cursor: String::new(), misses: 0 }
     }
+}
+
+/// A slow clock at Slack's side or ours must not hide a message from its look-up.
+pub const CLOCK_SKEW_MS: i64 = 300_000;
+
+/// How long to wait after one more call that came to nothing: half a minute at most.
+pub fn back_off_ms(failures: &mut u32) -> i64 {
+    *failures += 1;
+    1_000 << (*failures - 1).min(5)
 }
 
 fn content(action: &SlackAction, plain: bool) -> Content {

@@ -1,4 +1,4 @@
-//! The five methods of Slack that the sink needs: what is sent, and what an answer means.
+//! The seven methods of Slack that the sink needs: what is sent, and what an answer means.
 //!
 //! The one question to an answer is whether the call had an effect: yes, no, or nobody knows. Whatever is not surely a
 //! "no" counts as unknown.
@@ -11,9 +11,11 @@ use crate::record::EventTime;
 pub enum Method {
     PostMessage,
     Update,
+    Delete,
     History,
     Replies,
     List,
+    SetGroup,
 }
 
 impl Method {
@@ -21,9 +23,11 @@ impl Method {
         match self {
             Method::PostMessage => "chat.postMessage",
             Method::Update => "chat.update",
+            Method::Delete => "chat.delete",
             Method::History => "conversations.history",
             Method::Replies => "conversations.replies",
             Method::List => "conversations.list",
+            Method::SetGroup => "usergroups.users.update",
         }
     }
 }
@@ -40,6 +44,8 @@ pub enum Call {
     Post {
         channel: String,
         thread_ts: Option<String>,
+        /// Shown in the channel too.
+        broadcast: bool,
         action_id: String,
         content: Content,
     },
@@ -48,22 +54,33 @@ pub enum Call {
         ts: String,
         content: Content,
     },
-    /// Is there a message of this action, posted at `oldest` or later?
+    /// One of this app's own messages.
+    Delete {
+        channel_id: String,
+        ts: String,
+    },
+    /// Is there a message of this action, posted at `oldest` or later, other than these? At top level, or in a thread.
     LookUp {
         channel_id: String,
         thread_ts: Option<String>,
         oldest: EventTime,
         cursor: String,
         action_id: String,
+        except: Vec<String>,
     },
     /// The id behind a channel's name, which look-ups need.
     FindChannel {
         name: String,
         cursor: String,
     },
+    /// The group's whole list, so that repeating it changes nothing.
+    SetGroup {
+        group: String,
+        users: Vec<String>,
+    },
 }
 
-/// Where a message is.
+/// Where a message is, or was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Posted {
     pub channel_id: String,
@@ -73,9 +90,11 @@ pub struct Posted {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
-    /// Posted, rewritten or found.
+    /// Posted, rewritten, deleted or found.
     Message(Posted),
     Channel(String),
+    /// The group holds what it shall.
+    Set,
     /// Not on this page.
     More {
         cursor: String,
@@ -86,8 +105,10 @@ pub enum Answer {
     Rejected(String),
     /// No effect, and worth trying again: it never arrived, or the sink as a whole is not let in.
     NotSent(String),
+    /// No effect. `workspace`: the limit is not this channel's.
     RateLimited {
         wait_ms: i64,
+        workspace: bool,
     },
     /// It may have had its effect, or may still have it.
     Unknown(String),
@@ -104,22 +125,25 @@ impl Call {
         match self {
             Call::Post { .. } => Method::PostMessage,
             Call::Update { .. } => Method::Update,
+            Call::Delete { .. } => Method::Delete,
             Call::LookUp { thread_ts: None, .. } => Method::History,
             Call::LookUp { thread_ts: Some(_), .. } => Method::Replies,
             Call::FindChannel { .. } => Method::List,
+            Call::SetGroup { .. } => Method::SetGroup,
         }
     }
 
     /// A call that writes: its arguments are a JSON body.
     pub fn body(&self) -> Option<Value> {
         match self {
-            Call::Post { channel, thread_ts, action_id, content } => {
+            Call::Post { channel, thread_ts, broadcast, action_id, content } => {
                 let mut body = content.body();
                 body["channel"] = json!(channel);
                 // An opaque id and nothing else: any app of the workspace can read it.
                 body["metadata"] = json!({"event_type": EVENT_TYPE, "event_payload": {"id": action_id}});
                 if let Some(thread_ts) = thread_ts {
                     body["thread_ts"] = json!(thread_ts);
+                    body["reply_broadcast"] = json!(broadcast);
                 }
                 body["unfurl_links"] = json!(false);
                 Some(body)
@@ -131,6 +155,8 @@ impl Call {
                 body["ts"] = json!(ts);
                 Some(body)
             }
+            Call::Delete { channel_id, ts } => Some(json!({"channel": channel_id, "ts": ts})),
+            Call::SetGroup { group, users } => Some(json!({"usergroup": group, "users": users.join(",")})),
             Call::LookUp { .. } | Call::FindChannel { .. } => None,
         }
     }
@@ -138,7 +164,7 @@ impl Call {
     /// A call that reads: its arguments go into the URL.
     pub fn query(&self) -> Vec<(&'static str, String)> {
         match self {
-            Call::Post { .. } | Call::Update { .. } => Vec::new(),
+            Call::Post { .. } | Call::Update { .. } | Call::Delete { .. } | Call::SetGroup { .. } => Vec::new(),
             Call::LookUp { channel_id, thread_ts, oldest, cursor, .. } => {
                 let mut query = vec![
                     ("channel", channel_id.clone()),
@@ -164,7 +190,7 @@ impl Call {
         let wait_ms = retry_after_s.map_or(WAIT_MS, |seconds| seconds.saturating_mul(1_000));
         match status {
             200 => {}
-            429 => return Answer::RateLimited { wait_ms },
+            429 => return Answer::RateLimited { wait_ms, workspace: false },
             // Something between us and Slack said no before Slack heard of it.
             300..=407 | 409..=499 => return Answer::NotSent(format!("http status {status}")),
             _ => return Answer::Unknown(format!("http status {status}")),
@@ -176,7 +202,8 @@ impl Call {
             return self.success(&body).unwrap_or_else(|| Answer::Unknown("the answer lacks a field".to_owned()));
         }
         match body["error"].as_str() {
-            Some("ratelimited" | "rate_limited" | "message_limit_exceeded") => Answer::RateLimited { wait_ms },
+            Some("ratelimited" | "rate_limited") => Answer::RateLimited { wait_ms, workspace: false },
+            Some("message_limit_exceeded") => Answer::RateLimited { wait_ms, workspace: true },
             // Slack documents of these that some of the call may have succeeded.
             Some(code @ ("fatal_error" | "internal_error" | "request_timeout" | "service_unavailable")) => {
                 Answer::Unknown(code.to_owned())
@@ -194,15 +221,17 @@ impl Call {
     /// `None`: the answer lacks what it must have.
     fn success(&self, body: &Value) -> Option<Answer> {
         match self {
-            Call::Post { .. } | Call::Update { .. } => Some(Answer::Message(Posted {
+            Call::Post { .. } | Call::Update { .. } | Call::Delete { .. } => Some(Answer::Message(Posted {
                 channel_id: body["channel"].as_str()?.to_owned(),
                 ts: body["ts"].as_str()?.to_owned(),
                 thread_ts: body["message"]["thread_ts"].as_str().map(str::to_owned),
             })),
-            Call::LookUp { channel_id, action_id, .. } => {
+            Call::LookUp { channel_id, action_id, except, .. } => {
                 let wanted = |message: &&Value| {
                     let metadata = &message["metadata"];
-                    metadata["event_type"] == EVENT_TYPE && metadata["event_payload"]["id"] == action_id.as_str()
+                    metadata["event_type"] == EVENT_TYPE
+                        && metadata["event_payload"]["id"] == action_id.as_str()
+                        && !except.iter().any(|ts| message["ts"] == ts.as_str())
                 };
                 let Some(found) = body["messages"].as_array()?.iter().find(wanted) else {
                     return Some(next_page(body));
@@ -221,6 +250,7 @@ impl Call {
                     None => Some(next_page(body)),
                 }
             }
+            Call::SetGroup { group, .. } => (body["usergroup"]["id"] == group.as_str()).then_some(Answer::Set),
         }
     }
 }
@@ -248,7 +278,7 @@ mod tests {
 
     fn post() -> Call {
         let content = Content { text: "t".into(), blocks: None };
-        Call::Post { channel: "#a".into(), thread_ts: None, action_id: "i".into(), content }
+        Call::Post { channel: "#a".into(), thread_ts: None, broadcast: false, action_id: "i".into(), content }
     }
 
     #[test]
@@ -257,8 +287,9 @@ mod tests {
         let error = |code: &str| answer(200, &json!({"ok": false, "error": code}).to_string());
         assert_eq!(error("channel_not_found"), Answer::Rejected("channel_not_found".into()));
         assert_eq!(error("invalid_auth"), Answer::NotSent("invalid_auth".into()));
-        assert_eq!(error("ratelimited"), Answer::RateLimited { wait_ms: 30_000 });
-        assert_eq!(post().answer(429, Some(7), b""), Answer::RateLimited { wait_ms: 7_000 });
+        assert_eq!(error("ratelimited"), Answer::RateLimited { wait_ms: 30_000, workspace: false });
+        assert_eq!(error("message_limit_exceeded"), Answer::RateLimited { wait_ms: 30_000, workspace: true });
+        assert_eq!(post().answer(429, Some(7), b""), Answer::RateLimited { wait_ms: 7_000, workspace: false });
         assert!(matches!(answer(403, "blocked by a proxy"), Answer::NotSent(_)));
         let unknown = [error("internal_error"), error("fatal_error"), answer(200, "<html>"), answer(500, "")];
         let unknown = unknown.into_iter().chain([answer(408, ""), answer(200, "{}"), answer(200, r#"{"ok":true}"#)]);
@@ -273,6 +304,7 @@ mod tests {
             oldest: EventTime(1_700_000_000_042),
             cursor: String::new(),
             action_id: "mine".into(),
+            except: vec!["4.1".into()],
         };
         assert!(look_up.query().contains(&("oldest", "1700000000.042000".to_owned())));
         let message = |event: &str, id: Value| json!({"ts": "5.1", "thread_ts": "5.1", "metadata": {"event_type": event, "event_payload": {"id": id}}});
@@ -284,7 +316,9 @@ mod tests {
         assert_eq!(page(foreign.to_vec(), ""), Answer::Missing);
         assert_eq!(page(foreign.to_vec(), "next"), Answer::More { cursor: "next".into() });
         let found = Posted { channel_id: "C1".into(), ts: "5.1".into(), thread_ts: None };
-        assert_eq!(page(vec![message(EVENT_TYPE, json!("mine"))], "next"), Answer::Message(found));
+        let mut excepted = message(EVENT_TYPE, json!("mine"));
+        excepted["ts"] = json!("4.1");
+        assert_eq!(page(vec![excepted, message(EVENT_TYPE, json!("mine"))], "next"), Answer::Message(found));
     }
 
     #[test]

@@ -1,19 +1,20 @@
 //! What the sink knows and what it does next: actions, answers and time in; calls and journal records out.
 //!
 //! ```text
-//! journal ── restore ──► Thread per (partition, incident, channel) ◄── accept ── actions
-//!                            │ next: the most urgent that its paces let go
+//! journal ── restore ──► Thread per (partition, incident, channel) ◄── accept, supply ── actions
+//!                            │ choose: the most urgent that their limits let go
 //!                            ▼
 //!                 intent ► call ► answered ► outcome, finished offsets ► committable
 //! ```
-//! Pure: it owns no clock, no connection and no thread. Its caller makes what it hands out durable in that order. Memory
-//! is bounded: by the caller who stops reading while [`Ledger::unfinished`] is high, and here by forgetting idle threads.
+//! Pure: it owns no clock, no connection and no thread. Its caller makes what it hands out durable in that order: intents
+//! before their calls, outcomes before the offsets they finish. Memory is bounded: by the caller who stops reading while
+//! [`Ledger::unfinished`] is high, and here by forgetting idle threads.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::call::{Answer, Call};
-use super::pace::{Pace, Paces};
-use super::thread::{Queued, Settled, Thread, Urgency};
+use super::pace::{Paces, Target};
+use super::thread::{Settled, Thread, Urgency};
 use super::window::Window;
 use crate::event::{SlackAction, SlackOutcome, SlackStatus};
 use crate::record::{EventTime, Offset, Partition};
@@ -36,27 +37,35 @@ pub struct Work {
     pub call: Call,
 }
 
+/// How many calls may begin, and how many of them only where somebody is woken or a terminal state is told: when Slack
+/// hangs, what is less urgent does not take every place.
+#[derive(Clone, Copy, Debug)]
+pub struct Slots {
+    pub free: usize,
+    pub spare: usize,
+}
+
 #[derive(Debug)]
 pub struct Ledger {
     settle_ms: i64,
     tickets: u64,
     threads: BTreeMap<ThreadKey, Thread>,
-    /// Those with something to do.
+    /// Those with something to do, now or later.
     busy: BTreeSet<ThreadKey>,
     windows: BTreeMap<Partition, Window>,
     paces: Paces,
     /// Channel ids by name, as Slack's answers told them.
     channel_ids: BTreeMap<String, String>,
-    /// Whose renderings are kept, the oldest first.
-    renderings: VecDeque<ThreadKey>,
+    /// Something has happened since it was last looked at what is to be done.
+    changed: bool,
+    wake: Option<EventTime>,
 }
 
 impl Ledger {
     const THREADS_MAX: usize = 50_000;
-    const RENDERINGS_MAX: usize = 1_000;
     const CHANNEL_IDS_MAX: usize = 10_000;
 
-    /// `settle_ms`: after so long a call without an answer either had its effect or will have none.
+    /// `settle_ms`: after so long a call without an answer is taken to have had its effect, or to have none.
     pub fn new(settle_ms: i64) -> Self {
         Self {
             settle_ms,
@@ -66,13 +75,15 @@ impl Ledger {
             windows: BTreeMap::new(),
             paces: Paces::default(),
             channel_ids: BTreeMap::new(),
-            renderings: VecDeque::new(),
+            changed: true,
+            wake: None,
         }
     }
 
     /// This partition is ours from `start` on; its journal follows by [`Ledger::restore`], then its actions.
     pub fn open(&mut self, partition: Partition, start: Offset) {
         self.close(partition);
+        self.changed = true;
         self.windows.insert(partition, Window::from(start));
     }
 
@@ -80,13 +91,13 @@ impl Ledger {
         self.windows.remove(&partition);
         self.threads.retain(|key, _| key.partition != partition);
         self.busy.retain(|key| key.partition != partition);
-        self.renderings.retain(|key| key.partition != partition);
     }
 
     pub fn restore(&mut self, partition: Partition, outcome: &SlackOutcome) {
         let key = ThreadKey { partition, incident_id: outcome.incident_id.clone(), channel: outcome.channel.clone() };
         self.learn_channel(outcome);
         self.thread(&key).remember(outcome);
+        self.note(&key);
     }
 
     /// Takes an action in; answers with what it has superseded, to be journaled.
@@ -101,7 +112,7 @@ impl Ledger {
         if let Some(window) = self.windows.get_mut(&partition) {
             window.open(offset);
         }
-        let settled = self.thread(&key).accept(Queued { offset: Some(offset), action }, now);
+        let settled = self.thread(&key).accept(offset, action, now);
         self.settle(&key, settled)
     }
 
@@ -113,36 +124,79 @@ impl Ledger {
         }
     }
 
-    /// The most urgent call that may go now.
-    pub fn next(&mut self, now: EventTime) -> Option<Work> {
-        let candidates = self.candidates(now);
-        let (_, _, key) = candidates.into_iter().filter(|(at, ..)| *at <= now).min_by_key(|(_, urgency, key)| {
-            let first = self.threads.get(key).and_then(Thread::first_offset);
-            (*urgency, first, key.clone())
-        })?;
-        let thread = self.threads.get_mut(&key)?;
-        let paces = thread.paces();
-        self.tickets += 1;
-        let (intent, call) = thread.begin(self.tickets, now)?;
-        paces.iter().for_each(|pace| self.paces.take(pace, now));
-        Some(Work { key, ticket: self.tickets, intent, call })
+    /// Actions that have to be read again, from these places; each is then to be supplied.
+    pub fn missing(&self, now: EventTime) -> Vec<(ThreadKey, Offset)> {
+        if self.is_at_rest(now) {
+            return Vec::new();
+        }
+        let missing = |key: &ThreadKey| {
+            let start = self.windows.get(&key.partition)?.start();
+            Some((key.clone(), self.threads.get(key)?.missing(start, now)?))
+        };
+        self.busy.iter().filter_map(missing).collect()
+    }
+
+    /// None: there is no such record any more.
+    pub fn supply(&mut self, key: &ThreadKey, offset: Offset, action: Option<SlackAction>, now: EventTime) {
+        if let Some(thread) = self.threads.get_mut(key) {
+            thread.supply(offset, action, now);
+        }
+        self.note(key);
+    }
+
+    /// The calls that may go now, the most urgent first.
+    pub fn choose(&mut self, slots: Slots, now: EventTime) -> Vec<Work> {
+        let mut chosen = Vec::new();
+        if slots.free == 0 || self.is_at_rest(now) {
+            return chosen;
+        }
+        let Self { tickets, threads, paces, channel_ids, settle_ms, busy, .. } = self;
+        let mut wake = None::<EventTime>;
+        let mut wake_at = |at: EventTime| wake = Some(wake.map_or(at, |wake| wake.min(at)));
+        let mut ready = Vec::new();
+        for key in busy.iter() {
+            let Some(thread) = threads.get_mut(key) else { continue };
+            thread.retell_at().into_iter().filter(|at| *at > now).for_each(&mut wake_at);
+            let known = channel_ids.get(&key.channel).map(String::as_str);
+            let Some(next) = thread.prepare(known, *settle_ms, now) else { continue };
+            match next.not_before.max(paces.earliest(next.target, now)) {
+                at if at > now => wake_at(at),
+                _ => ready.push((next.urgency, next.since, key)),
+            }
+        }
+        ready.sort();
+        for (urgency, _, key) in ready {
+            let left = slots.free - chosen.len();
+            if left == 0 {
+                break;
+            }
+            if left <= slots.spare && urgency > Urgency::Terminal {
+                continue;
+            }
+            let Some(thread) = threads.get_mut(key) else { continue };
+            let Some(next) = thread.prepare(None, *settle_ms, now) else { continue };
+            let at = paces.earliest(next.target, now);
+            if at > now {
+                wake_at(at);
+                continue;
+            }
+            paces.take(next.target, now);
+            *tickets += 1;
+            if let Some((intent, call)) = thread.begin(*tickets, now) {
+                chosen.push(Work { key: key.clone(), ticket: *tickets, intent, call });
+            }
+        }
+        (self.changed, self.wake) = (false, wake);
+        chosen
+    }
+
+    fn is_at_rest(&self, now: EventTime) -> bool {
+        !self.changed && self.wake.is_none_or(|wake| wake > now)
     }
 
     /// When there may be something to do if nothing else happens.
-    pub fn wake_at(&mut self, now: EventTime) -> Option<EventTime> {
-        self.candidates(now).into_iter().map(|(at, ..)| at).min()
-    }
-
-    fn candidates(&mut self, now: EventTime) -> Vec<(EventTime, Urgency, ThreadKey)> {
-        let mut candidates = Vec::new();
-        for key in &self.busy {
-            let Some(thread) = self.threads.get_mut(key) else { continue };
-            let known = self.channel_ids.get(&key.channel).map(String::as_str);
-            let Some((urgency, attempt)) = thread.prepare(known, self.settle_ms, now) else { continue };
-            let paces = attempt.paces().into_iter().map(|pace| self.paces.earliest(&pace, now)).max();
-            candidates.push((attempt.not_before.max(paces.unwrap_or(now)), urgency, key.clone()));
-        }
-        candidates
+    pub fn wake_at(&self, now: EventTime) -> Option<EventTime> {
+        if self.changed { Some(now) } else { self.wake }
     }
 
     /// What a call brought; answers with its outcome, to be journaled.
@@ -152,12 +206,12 @@ impl Ledger {
         answer: Answer,
         now: EventTime,
     ) -> Option<SlackOutcome> {
-        if let Answer::RateLimited { wait_ms } = &answer {
-            let pace = match call {
-                Call::Post { .. } => Pace::Channel(key.channel.clone()),
-                other => Pace::Method(other.method()),
+        if let Answer::RateLimited { wait_ms, workspace } = &answer {
+            let target = match call {
+                Call::Post { .. } if !workspace => Target::post_into(&key.channel),
+                other => Target::of(other.method()),
             };
-            self.paces.block(&pace, now.plus_ms(*wait_ms));
+            self.paces.block(target, now.plus_ms(*wait_ms), now);
         }
         if let Answer::Channel(id) = &answer {
             self.channel_ids.insert(key.channel.clone(), id.clone());
@@ -166,7 +220,6 @@ impl Ledger {
         let settled = self.threads.get_mut(key)?.answered(*ticket, answer, settle_ms, now);
         if let Some(outcome) = settled.outcome.as_ref().filter(|outcome| outcome.status == SlackStatus::Done) {
             self.learn_channel(outcome);
-            self.keep_rendering(key);
         }
         self.settle(key, settled)
     }
@@ -187,11 +240,17 @@ impl Ledger {
         if let (Some(offset), Some(window)) = (settled.finished, self.windows.get_mut(&key.partition)) {
             window.finish(offset);
         }
+        self.note(key);
+        settled.outcome
+    }
+
+    /// Something has happened to it.
+    fn note(&mut self, key: &ThreadKey) {
+        self.changed = true;
         match self.threads.get(key).is_none_or(Thread::is_idle) {
             true => self.busy.remove(key),
             false => self.busy.insert(key.clone()),
         };
-        settled.outcome
     }
 
     fn thread(&mut self, key: &ThreadKey) -> &mut Thread {
@@ -212,16 +271,6 @@ impl Ledger {
         idle.sort();
         for (_, key) in idle.into_iter().take(Self::THREADS_MAX / 10) {
             self.threads.remove(&key);
-        }
-    }
-
-    fn keep_rendering(&mut self, key: &ThreadKey) {
-        self.renderings.retain(|kept| kept != key);
-        self.renderings.push_back(key.clone());
-        if self.renderings.len() > Self::RENDERINGS_MAX
-            && let Some(thread) = self.renderings.pop_front().and_then(|oldest| self.threads.get_mut(&oldest))
-        {
-            thread.forget_rendering();
         }
     }
 

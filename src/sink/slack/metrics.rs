@@ -41,13 +41,15 @@ impl Metrics {
             SlackStatus::Rejected => "rejected",
             SlackStatus::Unknown => "unknown",
             SlackStatus::Superseded => "superseded",
+            SlackStatus::Removing => "removing",
+            SlackStatus::Swept => "swept",
         };
         self.outcomes.with_label_values(&[status]).inc();
     }
 
     pub fn call(&self, method: Method, answer: &Answer, seconds: f64) {
         let answer = match answer {
-            Answer::Message(_) | Answer::Channel(_) | Answer::More { .. } | Answer::Missing => "ok",
+            Answer::Message(_) | Answer::Channel(_) | Answer::Set | Answer::More { .. } | Answer::Missing => "ok",
             Answer::Rejected(_) => "rejected",
             Answer::NotSent(_) => "not_sent",
             Answer::RateLimited { .. } => "rate_limited",

@@ -22,6 +22,7 @@ use crate::log::client::Connection;
 use crate::log::kafka::{Identity, KafkaLog, KafkaReader};
 use crate::log::{self, Log, Reader};
 use crate::record::Topic;
+use crate::runtime::failpoint;
 use crate::topology::names::Names;
 
 #[derive(Debug, Error)]
@@ -95,7 +96,7 @@ impl SlackSink {
         join: impl FnOnce() -> Result<(L, R), log::Error> + Send + 'static,
     ) -> Result<Self, Error> {
         let client = Client::new(&config.base_url, config.token, config.call_timeout)?;
-        let calls = Calls::new(client, Handle::current());
+        let calls = Calls::new(client, Handle::current(), config.settle);
         let metrics = Metrics::register(registry)?;
         let records = Records {
             formats,
@@ -109,6 +110,9 @@ impl SlackSink {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let work = move || {
+            if std::env::var_os("FAILPOINTS").is_some() {
+                failpoint::arm();
+            }
             let (log, reader) = join()?;
             let mut worker = Worker {
                 log,

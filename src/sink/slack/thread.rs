@@ -1,23 +1,18 @@
-//! One incident in one channel: its root message, what waits to be told, and the one action that is being told.
+//! One incident in one channel: what waits to be told, and the one call that is being made.
 //!
-//! Invariants: one action at a time, so calls about one message never overtake each other; renderings are told in the
-//! order of their versions; nothing is posted twice unless a look-up has said that it is not there. What must survive a
-//! crash changes only in [`Thread::remember`], which is given the journal's records, live and after a restart alike.
+//! Invariants: one call at a time, so calls about one message never overtake each other; renderings are told in the order of
+//! their versions; nothing is posted twice unless look-ups have said that it is not there. Nothing in here outlives a crash
+//! but what [`Memory`] reads from the journal.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
-use super::attempt::{Attempt, Step, Verdict};
+use super::attempt::{Attempt, Queued, Verdict};
 use super::call::{Answer, Call, Posted};
-use super::pace::Pace;
+use super::errand::{Errand, Progress};
+use super::memory::{Memory, Rewritten, blank};
+use super::pace::Target;
 use crate::event::{Level, SlackAction, SlackActionKind, SlackOutcome, SlackStatus};
 use crate::record::{EventTime, Offset};
-
-/// An action and where it came from. No offset: the sink's own repetition of a rendering.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Queued {
-    pub offset: Option<Offset>,
-    pub action: SlackAction,
-}
 
 /// What has come of something: a record for the journal, and an action that is finished with it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -34,241 +29,274 @@ pub enum Urgency {
     Root,
     Reply,
     Update,
+    Log,
+    Chore,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Root {
-    channel_id: String,
-    ts: String,
+/// The next call of a thread, as far as choosing between threads goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Next<'a> {
+    pub urgency: Urgency,
+    /// Since when it waits, and where its action stands.
+    pub since: (EventTime, Offset),
+    pub not_before: EventTime,
+    pub target: Target<'a>,
 }
 
 #[derive(Debug, Default)]
 pub struct Thread {
-    root: Option<Root>,
-    /// The newest rendering that is finished, whatever came of it.
-    rendered: i32,
-    /// The newest version with a finished reply, and those replies.
-    replied: (i32, BTreeSet<String>),
-    /// An intent without an outcome, from the journal: its call may have happened.
-    doubt: Option<SlackOutcome>,
-    /// The newest rendering that Slack took, kept for as long as memory allows: it heals a deleted root.
-    shown: Option<SlackAction>,
-    renderings: VecDeque<Queued>,
+    memory: Memory,
+    /// Renderings of the root.
+    roots: VecDeque<Queued>,
+    /// Of the log.
+    logs: VecDeque<Queued>,
     replies: VecDeque<Queued>,
     attempt: Option<Attempt>,
-    touched: EventTime,
+    errand: Option<Errand>,
 }
 
 impl Thread {
     pub fn remember(&mut self, outcome: &SlackOutcome) {
-        self.touched = self.touched.max(EventTime(outcome.at_ms));
-        let is_reply = outcome.kind == SlackActionKind::Reply;
-        match outcome.status {
-            SlackStatus::Superseded => return,
-            SlackStatus::Intended => {
-                // A rendering that is to be posted: there is no root, or no longer.
-                if !is_reply && outcome.ts.is_none() {
-                    self.root = None;
-                }
-                // No message of this action is older than its first intent.
-                let first = self.doubt.as_ref().filter(|doubt| doubt.action_id == outcome.action_id);
-                let at_ms = first.map_or(outcome.at_ms, |first| first.at_ms);
-                self.doubt = Some(SlackOutcome { at_ms, ..outcome.clone() });
-                return;
-            }
-            SlackStatus::Done | SlackStatus::Rejected | SlackStatus::Unknown => {}
-        }
-        if self.doubt.as_ref().is_some_and(|doubt| doubt.action_id == outcome.action_id) {
-            self.doubt = None;
-        }
-        // A reply outside a thread has become the root: its own was deleted, or there was none.
-        if let (SlackStatus::Done, Some(channel_id), Some(ts)) = (outcome.status, &outcome.channel_id, &outcome.ts)
-            && (!is_reply || outcome.thread_ts.is_none())
-        {
-            self.root = Some(Root { channel_id: channel_id.clone(), ts: ts.clone() });
-        }
-        if !is_reply {
-            self.rendered = self.rendered.max(outcome.version);
-            return;
-        }
-        if outcome.version > self.replied.0 {
-            self.replied = (outcome.version, BTreeSet::new());
-        }
-        self.replied.1.insert(outcome.action_id.clone());
+        self.memory.remember(outcome);
     }
 
     /// Takes an action in. What it makes needless is settled at once, and so is it itself if it was told before.
-    pub fn accept(&mut self, queued: Queued, now: EventTime) -> Settled {
-        self.touched = self.touched.max(now);
+    pub fn accept(&mut self, offset: Offset, action: SlackAction, now: EventTime) -> Settled {
+        self.memory.touched = self.memory.touched.max(now);
         if let Some(fresh) = self.attempt.take_if(|attempt| attempt.is_fresh()) {
             self.put_back(fresh.queued);
         }
-        if self.is_known(&queued.action) {
-            return Settled { outcome: None, finished: queued.offset };
+        if self.memory.has_told(&action) || self.is_waiting(&action) {
+            return Settled { outcome: None, finished: Some(offset) };
         }
-        if queued.action.kind == SlackActionKind::Reply {
-            self.replies.push_back(queued);
-            return Settled::default();
-        }
-        self.renderings.push_back(queued);
-        self.coalesce(now)
+        let kind = action.kind;
+        self.queue(kind).push_back(Queued { waiting: Some(offset), offset, action, since: now });
+        if Rewritten::by(kind).is_some() { self.coalesce(kind, now) } else { Settled::default() }
     }
 
-    fn is_known(&self, action: &SlackAction) -> bool {
+    fn queue(&mut self, kind: SlackActionKind) -> &mut VecDeque<Queued> {
+        match kind {
+            SlackActionKind::PostRoot | SlackActionKind::UpdateRoot | SlackActionKind::SetGroup => &mut self.roots,
+            SlackActionKind::Log => &mut self.logs,
+            SlackActionKind::Reply => &mut self.replies,
+        }
+    }
+
+    /// What waits, and what is under way.
+    fn queued(&self) -> impl Iterator<Item = &Queued> {
         let under_way = self.attempt.as_ref().map(|attempt| &attempt.queued);
-        if self.renderings.iter().chain(&self.replies).chain(under_way).any(|queued| queued.action.id == action.id) {
-            return true;
-        }
-        if self.doubt.as_ref().is_some_and(|doubt| doubt.action_id == action.id) {
-            return false;
-        }
-        match action.kind {
-            SlackActionKind::Reply if action.version == self.replied.0 => self.replied.1.contains(&action.id),
-            SlackActionKind::Reply => action.version < self.replied.0,
-            SlackActionKind::PostRoot | SlackActionKind::UpdateRoot => action.version <= self.rendered,
-        }
+        self.roots.iter().chain(&self.logs).chain(&self.replies).chain(under_way)
+    }
+
+    /// It is there already, or a rendering that is newer.
+    fn is_waiting(&self, action: &SlackAction) -> bool {
+        let which = Rewritten::by(action.kind);
+        let newer = |other: &SlackAction| {
+            which.is_some() && Rewritten::by(other.kind) == which && other.version >= action.version
+        };
+        self.queued().any(|Queued { action: other, .. }| other.id == action.id || newer(other))
     }
 
     fn put_back(&mut self, queued: Queued) {
-        match queued.action.kind {
-            SlackActionKind::Reply => self.replies.push_front(queued),
-            SlackActionKind::PostRoot | SlackActionKind::UpdateRoot => self.renderings.push_front(queued),
-        }
+        self.queue(queued.action.kind).push_front(queued);
     }
 
     /// The last but one rendering goes if nobody would miss it: a post wakes people, a terminal state must be seen, and
     /// what may have been sent needs its outcome.
-    fn coalesce(&mut self, now: EventTime) -> Settled {
-        let Some(index) = self.renderings.len().checked_sub(2) else { return Settled::default() };
-        let Queued { action, .. } = &self.renderings[index];
-        let in_doubt = self.doubt.as_ref().is_some_and(|doubt| doubt.action_id == action.id);
-        if action.kind == SlackActionKind::PostRoot || action.terminal || in_doubt {
+    fn coalesce(&mut self, kind: SlackActionKind, now: EventTime) -> Settled {
+        let Some(index) = self.queue(kind).len().checked_sub(2) else { return Settled::default() };
+        let doubt = self.memory.doubt.as_ref().map(|doubt| doubt.intent.action_id.clone());
+        let queue = self.queue(kind);
+        let Queued { action, .. } = &queue[index];
+        if !action.kind.rewrites() || action.terminal || doubt.as_ref() == Some(&action.id) {
             return Settled::default();
         }
-        let Some(Queued { offset, action }) = self.renderings.remove(index) else { return Settled::default() };
-        let outcome = SlackOutcome { status: SlackStatus::Superseded, ..blank(&action, 0, now) };
-        Settled { outcome: Some(outcome), finished: offset }
+        let Some(Queued { waiting, offset, action, .. }) = queue.remove(index) else { return Settled::default() };
+        let outcome = SlackOutcome { status: SlackStatus::Superseded, ..blank(&action, offset, 0, now) };
+        self.memory.remember(&outcome);
+        Settled { outcome: Some(outcome), finished: waiting }
     }
 
-    /// Starts on the next action if none is under way, and says what it needs and when.
-    pub fn prepare(
-        &mut self,
-        known_channel: Option<&str>,
-        settle_ms: i64,
-        now: EventTime,
-    ) -> Option<(Urgency, &Attempt)> {
-        if self.attempt.is_none() {
-            let queued = self.choose()?;
-            let root = self.root.as_ref().map(|root| (root.channel_id.as_str(), root.ts.as_str()));
-            self.attempt = Some(match self.doubt.as_ref().filter(|doubt| doubt.action_id == queued.action.id) {
-                Some(doubt) => Attempt::resume(queued, doubt, root, settle_ms, now),
-                None => Attempt::start(queued, root),
-            });
+    /// Where an action is that has to be read again: one whose outcome is in doubt and that comes before `start`, from where
+    /// actions are read; or the last rendering, which its message does not show, or may not show for long.
+    pub fn missing(&self, start: Offset, now: EventTime) -> Option<Offset> {
+        if let Some(doubt) = &self.memory.doubt {
+            let offset = doubt.offset().filter(|offset| *offset < start)?;
+            return (!self.has(offset)).then_some(offset);
         }
-        let attempt = self.attempt.as_mut().filter(|attempt| attempt.in_flight.is_none())?;
-        attempt.learn_channel(known_channel);
-        Some((urgency(&attempt.queued.action), attempt))
+        let Memory { root, log, .. } = &self.memory;
+        let root_due = self.roots.is_empty() && root.owes(now);
+        // Without a root there is no thread for it.
+        let log_due = self.logs.is_empty() && log.owes(now) && root.place.is_some();
+        let due = root.shown.filter(|_| root_due).or(log.shown.filter(|_| log_due));
+        due.filter(|_| self.attempt.is_none())
+    }
+
+    fn has(&self, offset: Offset) -> bool {
+        self.queued().any(|queued| queued.offset == offset)
+    }
+
+    /// An action that was read again; none if it is gone.
+    pub fn supply(&mut self, offset: Offset, action: Option<SlackAction>, now: EventTime) {
+        match action {
+            // What was a post is now the rewriting of what was posted.
+            Some(action) => {
+                let kind = match action.kind {
+                    SlackActionKind::PostRoot => SlackActionKind::UpdateRoot,
+                    kind => kind,
+                };
+                let queued = Queued { waiting: None, offset, action: SlackAction { kind, ..action }, since: now };
+                self.put_back(queued);
+            }
+            None => self.memory.gone(offset),
+        }
+    }
+
+    /// Starts on the next thing to do if nothing is under way, and says what it needs and when.
+    pub fn prepare(&mut self, known_channel: Option<&str>, settle_ms: i64, now: EventTime) -> Option<Next<'_>> {
+        let busy = self.errand.as_ref().is_some_and(|errand| errand.in_flight.is_some());
+        if self.attempt.is_none() && !busy {
+            self.attempt = self.choose().map(|queued| self.attempt_at(queued, settle_ms, now));
+        }
+        if self.attempt.is_some() && !busy {
+            self.errand = None;
+            // What is in doubt holds up its thread, and so is as urgent as anything there.
+            let most_urgent = self.queued().map(|queued| urgency(&queued.action)).min();
+            let attempt = self.attempt.as_mut().filter(|attempt| attempt.in_flight.is_none())?;
+            attempt.learn_channel(known_channel);
+            let Queued { action, since, offset, .. } = &attempt.queued;
+            let urgency = Some(urgency(action)).filter(|_| attempt.is_fresh()).or(most_urgent)?;
+            let since = (*since, *offset);
+            let target = match urgency {
+                Urgency::Log => attempt.target().patient(),
+                _ => attempt.target(),
+            };
+            return Some(Next { urgency, since, not_before: attempt.not_before, target });
+        }
+        self.errand = self.errand.take().or_else(|| self.next_errand());
+        let errand = self.errand.as_ref().filter(|errand| errand.in_flight.is_none())?;
+        let since = (errand.not_before, Offset(0));
+        Some(Next { urgency: Urgency::Chore, since, not_before: errand.not_before, target: errand.target() })
+    }
+
+    fn attempt_at(&self, queued: Queued, settle_ms: i64, now: EventTime) -> Attempt {
+        match self.memory.doubt.as_ref().filter(|doubt| doubt.is_of(&queued.action)) {
+            Some(doubt) => Attempt::resume(queued, doubt, &self.memory, settle_ms, now),
+            None => Attempt::start(queued, &self.memory),
+        }
+    }
+
+    fn next_errand(&self) -> Option<Errand> {
+        let (due, key, chore) = self.memory.janitor.next()?;
+        let Memory { root, log, .. } = &self.memory;
+        Some(Errand::start(key.clone(), chore.clone(), root.place.as_ref()?, log.place.as_ref(), due))
     }
 
     fn choose(&mut self) -> Option<Queued> {
-        if let Some(doubt) = &self.doubt {
-            let in_doubt = |queued: &Queued| queued.action.id == doubt.action_id;
-            if let Some(index) = self.renderings.iter().position(in_doubt) {
-                return self.renderings.remove(index);
+        if let Some(doubt) = &self.memory.doubt {
+            for queue in [&mut self.roots, &mut self.logs, &mut self.replies] {
+                if let Some(index) = queue.iter().position(|queued| doubt.is_of(&queued.action)) {
+                    return queue.remove(index);
+                }
             }
-            if let Some(index) = self.replies.iter().position(in_doubt) {
-                return self.replies.remove(index);
-            }
+            // It is still to be read: until then nobody knows what the other actions would be about.
+            doubt.offset().is_none().then_some(())?;
         }
         let first = |queued: &Queued| queued.action.kind == SlackActionKind::PostRoot || queued.action.terminal;
-        match self.renderings.front() {
-            Some(front) if first(front) || self.replies.is_empty() => self.renderings.pop_front(),
-            _ => self.replies.pop_front(),
+        match self.roots.front() {
+            Some(front) if first(front) || self.replies.is_empty() => self.roots.pop_front(),
+            _ => self.replies.pop_front().or_else(|| self.logs.pop_front()),
         }
     }
 
     /// The call to be made now, and the intent that must be durable before it.
     pub fn begin(&mut self, ticket: u64, now: EventTime) -> Option<(Option<SlackOutcome>, Call)> {
-        let (intent, call) = self.attempt.as_mut()?.begin(ticket, now);
-        if let Some(intent) = &intent {
-            self.remember(intent);
+        if let Some(attempt) = &mut self.attempt {
+            let (intent, call) = attempt.begin(ticket, now);
+            if let Some(intent) = &intent {
+                self.memory.remember(intent);
+            }
+            return Some((intent, call));
         }
+        let errand = self.errand.as_mut()?;
+        let (deletes, call) = errand.begin(ticket);
+        let record = self.memory.janitor.record(&errand.key, SlackStatus::Removing, now);
+        let intent = deletes.and_then(|ts| Some(SlackOutcome { ts: Some(ts), ..record? }));
         Some((intent, call))
     }
 
     /// An answer to another call than the one under way is a dead one's: what it brought is in doubt and looked up.
     pub fn answered(&mut self, ticket: u64, answer: Answer, settle_ms: i64, now: EventTime) -> Settled {
+        if let Some(errand) = self.errand.take_if(|errand| errand.in_flight == Some(ticket)) {
+            return self.errand_answered(errand, answer, settle_ms, now);
+        }
         let Some(mut attempt) = self.attempt.take_if(|attempt| attempt.in_flight == Some(ticket)) else {
             return Settled::default();
         };
-        let verdict = attempt.answered(answer, settle_ms, now);
-        let (status, message, error) = match verdict {
+        let (status, message, error) = match attempt.answered(answer, settle_ms, now) {
             Verdict::GoOn => {
                 self.attempt = Some(attempt);
                 return Settled::default();
             }
             Verdict::Done(message) => (SlackStatus::Done, Some(message), None),
+            Verdict::Set => (SlackStatus::Done, None, None),
             Verdict::Rejected(code) => (SlackStatus::Rejected, None, Some(code)),
             Verdict::Unknown(why) => (SlackStatus::Unknown, None, Some(why)),
         };
-        let stray = message.as_ref().is_some_and(|message| attempt.is_stray(message));
         let outcome = outcome(&attempt, status, message, error, now);
-        self.remember(&outcome);
-        let Attempt { queued: Queued { offset, action }, .. } = attempt;
-        if stray {
-            self.heal();
-        } else if action.kind != SlackActionKind::Reply && status == SlackStatus::Done {
-            self.shown = Some(action);
-        }
-        Settled { outcome: Some(outcome), finished: offset }
+        self.memory.remember(&outcome);
+        Settled { outcome: Some(outcome), finished: attempt.queued.waiting }
     }
 
-    /// The root is now a message that was meant as a reply: it is to show the incident again. A newer rendering that waits
-    /// does it as well.
-    fn heal(&mut self) {
-        if let Some(action) = self.shown.clone().filter(|_| self.renderings.is_empty()) {
-            self.renderings.push_back(Queued { offset: None, action });
-        }
+    fn errand_answered(&mut self, mut errand: Errand, answer: Answer, settle_ms: i64, now: EventTime) -> Settled {
+        let error = match errand.answered(answer, settle_ms, now) {
+            Progress::GoOn => {
+                self.errand = Some(errand);
+                return Settled::default();
+            }
+            Progress::Over(error) => error,
+        };
+        let swept = self.memory.janitor.record(&errand.key, SlackStatus::Swept, now);
+        let swept = swept.map(|swept| SlackOutcome { error, ..swept });
+        swept.iter().for_each(|swept| self.memory.remember(swept));
+        Settled { outcome: swept, finished: None }
     }
 
+    /// Nothing is to be done, now or later.
     pub fn is_idle(&self) -> bool {
-        self.attempt.is_none() && self.renderings.is_empty() && self.replies.is_empty()
+        let Memory { root, log, doubt, janitor, .. } = &self.memory;
+        let doubted = doubt.as_ref().is_some_and(|doubt| doubt.offset().is_some());
+        let told = root.is_idle() && log.is_idle() && !doubted;
+        told && self.waiting() == 0 && self.errand.is_none() && janitor.is_idle()
     }
 
-    /// Idle, and no post in doubt: forgetting it costs at most a new root.
+    /// Forgetting it costs at most a new root.
     pub fn may_be_forgotten(&self) -> bool {
-        self.is_idle() && self.doubt.as_ref().is_none_or(|doubt| doubt.ts.is_some())
+        self.is_idle() && self.memory.doubt.as_ref().is_none_or(|doubt| doubt.intent.ts.is_some())
     }
 
     pub fn touched(&self) -> EventTime {
-        self.touched
+        self.memory.touched
     }
 
-    pub fn paces(&self) -> Vec<Pace> {
-        self.attempt.as_ref().map(Attempt::paces).unwrap_or_default()
-    }
-
-    /// Where in its partition the action under way comes from.
-    pub fn first_offset(&self) -> Option<Offset> {
-        self.attempt.as_ref().and_then(|attempt| attempt.queued.offset)
+    /// When something is to be read again.
+    pub fn retell_at(&self) -> Option<EventTime> {
+        Rewritten::ALL.into_iter().filter_map(|which| self.memory.slot(which).retell_at()).min()
     }
 
     pub fn waiting(&self) -> usize {
-        self.renderings.len() + self.replies.len() + usize::from(self.attempt.is_some())
-    }
-
-    pub fn forget_rendering(&mut self) {
-        self.shown = None;
+        self.queued().count()
     }
 }
 
 fn urgency(action: &SlackAction) -> Urgency {
     match action.kind {
         SlackActionKind::PostRoot if action.level == Level::Critical => Urgency::CriticalRoot,
-        SlackActionKind::PostRoot => Urgency::Root,
+        SlackActionKind::PostRoot | SlackActionKind::SetGroup => Urgency::Root,
         SlackActionKind::UpdateRoot if action.terminal => Urgency::Terminal,
         SlackActionKind::UpdateRoot => Urgency::Update,
         SlackActionKind::Reply => Urgency::Reply,
+        SlackActionKind::Log => Urgency::Log,
     }
 }
 
@@ -279,32 +307,17 @@ fn outcome(
     error: Option<String>,
     now: EventTime,
 ) -> SlackOutcome {
-    let blank = blank(&attempt.queued.action, attempt.number, now);
+    let Queued { action, offset, .. } = &attempt.queued;
+    let blank = blank(action, *offset, attempt.number, now);
     match message {
         Some(Posted { channel_id, ts, thread_ts }) => {
+            // Of what is rewritten it is known, and not always answered.
+            let thread_ts = thread_ts.or_else(|| attempt.rewrites().and_then(|(_, thread)| thread.cloned()));
             SlackOutcome { status, channel_id: Some(channel_id), ts: Some(ts), thread_ts, error, ..blank }
         }
         None => {
-            let ts = if let Step::Update { ts, .. } = &attempt.step { Some(ts.clone()) } else { None };
+            let ts = attempt.rewrites().map(|(place, _)| place.ts.clone());
             SlackOutcome { status, ts, error, ..blank }
         }
-    }
-}
-
-/// An outcome of this action that says nothing yet.
-pub fn blank(action: &SlackAction, attempt: i32, now: EventTime) -> SlackOutcome {
-    SlackOutcome {
-        action_id: action.id.clone(),
-        incident_id: action.incident_id.clone(),
-        version: action.version,
-        kind: action.kind,
-        status: SlackStatus::Intended,
-        attempt,
-        channel: action.channel.clone(),
-        channel_id: None,
-        ts: None,
-        thread_ts: None,
-        error: None,
-        at_ms: now.0,
     }
 }

@@ -6,6 +6,8 @@ use crate::record::Offset;
 
 #[derive(Debug)]
 pub struct Window {
+    /// From where actions were read.
+    start: Offset,
     /// One past the last action that was taken in.
     end: Offset,
     unfinished: BTreeSet<Offset>,
@@ -13,7 +15,11 @@ pub struct Window {
 
 impl Window {
     pub fn from(start: Offset) -> Self {
-        Self { end: start, unfinished: BTreeSet::new() }
+        Self { start, end: start, unfinished: BTreeSet::new() }
+    }
+
+    pub fn start(&self) -> Offset {
+        self.start
     }
 
     pub fn open(&mut self, offset: Offset) {

@@ -4,19 +4,35 @@
 //! offsets in one transaction; only then make the calls. So an intent is durable before its call, an offset never passes
 //! an action without an outcome, and a member that has lost its partitions cannot commit an intent: its offsets are
 //! refused, and the call is not made. After any failure the sink starts over from the journal, as after a restart.
+//!
+//! What a death leaves, step by step:
+//!
+//! | it dies               | Slack                     | journal         | the successor                                  |
+//! |-----------------------|---------------------------|-----------------|------------------------------------------------|
+//! | before the intent     | nothing                   | nothing         | reads the action again, tells it               |
+//! | after it, no call     | nothing                   | intent          | looks up, twice a settle delay apart, posts    |
+//! | after the call        | the message, now or late  | intent          | finds it: outcome done; a rewriting is repeated |
+//! | before the outcome    | the message               | intent          | the same                                       |
+//! | after the outcome     | the message               | intent, outcome | knows it                                       |
+//!
+//! A process that was paused between commit and call, and wakes when a successor has taken over, does not make the call any
+//! more ([`Calls`]); what little time is left between that check and the wire is the janitor's.
+//!
+//! Not here: a broker that forgets a commit which it has confirmed. Then an intent is gone whose call was made.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::calls::{Answered, Calls};
-use super::ledger::{Ledger, Work};
+use super::ledger::{Ledger, Slots, Work};
 use super::metrics::Metrics;
 use super::records::{self, Records};
 use crate::clock::Clock;
-use crate::event::{SlackOutcome, SlackStatus};
+use crate::event::{SlackAction, SlackOutcome, SlackStatus};
 use crate::log::{Committed, Error, Log, Polled, Reader};
 use crate::record::{Batch, NewRecord, Offset, Partition, Topic, TopicPartition};
+use crate::runtime::failpoint;
 
 pub struct Worker<L, R> {
     pub log: L,
@@ -51,8 +67,11 @@ const IDLE: Duration = Duration::from_millis(200);
 /// While calls are under way: how long an answer may lie there.
 const BUSY: Duration = Duration::from_millis(5);
 const PAUSE: Duration = Duration::from_secs(1);
-/// A partition with so many unfinished actions is read no further, until half of them are finished.
-const UNFINISHED_MAX: usize = 500;
+/// With so many unfinished actions, shared by all partitions, a partition is read no further until half of its share is finished.
+/// What is urgent goes first only among what was read, so this is far more than a storm leaves waiting; some 4 KiB each.
+const UNFINISHED_MAX: usize = 16_000;
+/// The least share of a partition.
+const UNFINISHED_LEAST: usize = 500;
 /// How long a rebalance may wait for answers that are on their way.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -77,9 +96,11 @@ impl<L: Log, R: Reader> Worker<L, R> {
         while let Some(answered) = self.calls.answered(Duration::ZERO) {
             self.take_answer(answered)?;
         }
+        self.read_again()?;
         let work = if stopping { Vec::new() } else { self.choose()? };
+        let intended = Instant::now();
         self.commit()?;
-        work.into_iter().for_each(|work| self.calls.start(work));
+        work.into_iter().for_each(|work| self.calls.start(work, intended));
         self.throttle()?;
         self.metrics.waiting.set(i64::try_from(self.ledger.waiting()).unwrap_or(i64::MAX));
         Ok(())
@@ -167,16 +188,41 @@ impl<L: Log, R: Reader> Worker<L, R> {
     }
 
     fn choose(&mut self) -> Result<Vec<Work>, Error> {
-        let mut chosen = Vec::new();
-        while chosen.len() < self.calls.free()
-            && let Some(mut work) = self.ledger.next(self.clock.now())
-        {
+        let slots = Slots { free: self.calls.free(), spare: Calls::SPARE };
+        let mut chosen = self.ledger.choose(slots, self.clock.now());
+        for work in &mut chosen {
             if let Some(intent) = work.intent.take() {
                 self.write(work.key.partition, intent)?;
             }
-            chosen.push(work);
         }
         Ok(chosen)
+    }
+
+    /// Actions that were told before and are needed once more.
+    fn read_again(&mut self) -> Result<(), Error> {
+        let now = self.clock.now();
+        for (key, offset) in self.ledger.missing(now) {
+            let action = self.read_action(key.partition, offset)?;
+            if action.is_none() {
+                let (incident, offset) = (&key.incident_id, offset.0);
+                tracing::warn!(incident, offset, "an action that should be told again is gone from its topic");
+            }
+            self.ledger.supply(&key, offset, action, now);
+        }
+        Ok(())
+    }
+
+    fn read_action(&mut self, partition: Partition, offset: Offset) -> Result<Option<SlackAction>, Error> {
+        let place = TopicPartition::new(&self.actions, partition);
+        let (mut next, mut batch) = (offset, Batch::default());
+        while next <= offset && next < self.log.watermarks(&place)?.high {
+            next = match self.reader.read(&place, next, 1, PAUSE, &mut batch) {
+                Err(Error::OutOfRange { .. }) => return Ok(None),
+                read => read?,
+            };
+        }
+        let found = batch.iter().find(|record| record.offset == offset);
+        Ok(found.and_then(|record| records::action(&self.records.formats, &record).ok()))
     }
 
     fn write(&mut self, partition: Partition, outcome: SlackOutcome) -> Result<(), Error> {
@@ -201,10 +247,11 @@ impl<L: Log, R: Reader> Worker<L, R> {
         for record in &self.to_write {
             self.log.produce(record)?;
         }
+        failpoint::log("slack: before commit")?;
         self.log.commit(&offsets)?;
         self.to_write.clear();
         self.committed = offsets;
-        Ok(())
+        failpoint::log("slack: after commit")
     }
 
     fn offset_of(&self, partition: Partition) -> Option<(TopicPartition, Committed)> {
@@ -308,12 +355,13 @@ impl<L: Log, R: Reader> Worker<L, R> {
     }
 
     fn throttle(&mut self) -> Result<(), Error> {
+        let share = (UNFINISHED_MAX / self.assigned.len().max(1)).max(UNFINISHED_LEAST);
         for partition in self.assigned.clone() {
             let unfinished = self.ledger.unfinished(partition);
             let of_log = [TopicPartition::new(&self.actions, partition)];
-            if unfinished >= UNFINISHED_MAX && self.paused.insert(partition) {
+            if unfinished >= share && self.paused.insert(partition) {
                 self.log.pause(&of_log)?;
-            } else if unfinished <= UNFINISHED_MAX / 2 && self.paused.remove(&partition) {
+            } else if unfinished <= share / 2 && self.paused.remove(&partition) {
                 self.log.resume(&of_log)?;
             }
         }

@@ -245,7 +245,7 @@ fn every_wrong_value_of_a_file_is_told_at_once() {
             level.yaml:8:11: `when` is missing; add it
             level.yaml:8:13: `wehn` is unknown; did you mean `when`?
             level.yaml:9:34: expected a whole number, not negative, found `soon`
-            topics.yaml:2:29: `alarm` is unknown; known: alert, deploy, incident, slack_action, slack_outcome
+            topics.yaml:2:29: `alarm` is unknown; known: action_run, alert, cause, deploy, incident, payload, response, rotation, silence, slack_action, slack_outcome
             topics.yaml:2:48: expected a whole number, found `many`
             topics.yaml:2:54: `retention` is unknown; did you mean `retention_ms`?
             topics.yaml:3:50: a topic has 1 to 1024 partitions, not 0
@@ -440,4 +440,77 @@ fn the_topology_that_ships_has_no_problem() {
     let Compiled { topology, problems } = compile(&files, &super::super::catalog::catalog());
     assert_eq!(problems, []);
     assert!(topology.is_some());
+}
+
+/// The operators that ship, with what a shared section and an expression may have wrong.
+#[test]
+fn sections_that_operators_share_and_expressions_are_told_at_their_places() {
+    let oncall = "\
+operators:
+  level:
+    inputs: { alert: oncall.alerts.v1 }
+    outputs: { alert: ~, dropped: ~ }
+    config:
+      rules:
+        - name: a
+          when: 'alert.labels.code == 503'
+          level: high
+  notify:
+    inputs: { incident: oncall.incidents.v1 }
+    outputs: { action: oncall.slack-actions.v1 }
+    config: { channels: { default: '#a' }, mentions: { sre: S1 } }
+";
+    let check = |oncall: &str, catalogue: &str, expected: Expect| {
+        let files = [("app.yaml", APP), ("topics.yaml", TOPICS), ("oncall.yaml", oncall), ("services.yaml", catalogue)];
+        let file = |(name, text): (&str, &str)| SourceFile { name: name.to_owned(), text: text.to_owned() };
+        let compiled = compile(&files.map(file), &super::super::catalog::catalog());
+        let lines: Vec<String> = compiled.problems.iter().map(|problem| format!("{problem}\n")).collect();
+        expected.assert_eq(&lines.concat());
+        compiled.topology
+    };
+    check(
+        oncall,
+        "services:\n  checkout: { owner: payments }\n  search: { ownr: S2 }\n",
+        expect![[r#"
+            oncall.yaml:8:17: rules[0].when: rule a: column 1: `alert.labels.code` is text, but `503` is a whole number; write "503", or double(…) of the text
+            services.yaml:3:13: `ownr` is unknown; did you mean `owner`?
+        "#]],
+    );
+    check(
+        &oncall.replace(
+            "          when: 'alert.labels.code == 503'\n",
+            "          when: { alrets: [A], value_above: much }\n          level: high\n        - name: b\n          when: [A]\n",
+        ),
+        "services: ~\n",
+        expect![[r#"
+            oncall.yaml:8:19: `alrets` is unknown; did you mean `alerts`?
+            oncall.yaml:8:45: expected a number, found `much`
+            oncall.yaml:11:17: expected an expression in quotes, or a mapping of what is asked, found a list
+        "#]],
+    );
+    let mended = oncall.replace("== 503", "== \"503\"");
+    let own = mended.replace("sre: S1 } }", "sre: S1 }, services: {} }");
+    check(
+        &own,
+        "services:\n  checkout: { owner: payments }\n",
+        expect![[r#"
+            oncall.yaml:13:67: `services` is a section of its own; write it at the left, beside `operators`
+            services.yaml:2:22: services.checkout.owner: `payments` is no Slack id and no team; say what it is called in Slack under `mentions.teams`
+        "#]],
+    );
+    let covered = mended.replace(
+        "          level: high\n",
+        "          level: high\n        - { name: b, when: 'alert.labels.code == \"503\" && repeats > 2', level: low }\n",
+    );
+    let topology = check(
+        &covered,
+        "services:\n  checkout: { owner: S2 }\n",
+        expect![[r#"
+            oncall.yaml:10:11: warning: rules[1]: rule b: unreachable, rule a before it takes all its alerts; move it up or remove it
+            topics.yaml:3:3: warning: nothing reads or writes `delivery.deploys.v1`; take it out, or name it where it is to be used
+        "#]],
+    );
+    let notify = topology.unwrap();
+    let notify = notify.node("notify").unwrap();
+    assert_eq!(notify.config["services"]["checkout"]["owner"], "S2");
 }

@@ -58,6 +58,7 @@ pub fn check(spec: &Spec, names: &Names, settings: &Settings, operators: &[Wired
     }
     check_sections_are_co_partitioned(spec, settings, problems);
     let derived = derived_names(names, operators);
+    check_sources(spec, &derived, settings, problems);
     for topic in &spec.topics {
         check_topic(topic, &derived, written.contains(&*topic.name.value), problems);
         if topic.spec.is_some() && !used.contains(&*topic.name.value) && !written.contains(&*topic.name.value) {
@@ -70,15 +71,30 @@ pub fn check(spec: &Spec, names: &Names, settings: &Settings, operators: &[Wired
     }
 }
 
+/// Topics of others are theirs: what fairlead writes would be read as if somebody else had.
+fn check_sources(spec: &Spec, derived: &BTreeSet<Topic>, settings: &Settings, problems: &mut Vec<Problem>) {
+    for Located { value: name, at } in settings.sources().iter().map(|source| &source.topic) {
+        if derived.contains(&Topic::from(&**name)) || spec.topics.iter().any(|ours| ours.name.value == *name) {
+            let message = format!("`{name}` is a topic of fairlead's own; here belongs a topic that others write");
+            problems.push(Problem::error(at, message));
+        } else if !is_legal(name) {
+            problems.push(Problem::error(at, no_legal_name(name)));
+        }
+    }
+}
+
+fn no_legal_name(name: &str) -> String {
+    format!(
+        "`{name}` is no legal name for a topic; use letters, digits, `.`, `_`, `-`, at most {NAME_CHARS_MAX} of them"
+    )
+}
+
 fn check_topic(topic: &Named<TopicSpec>, derived: &BTreeSet<Topic>, written: bool, problems: &mut Vec<Problem>) {
     let Named { name: Located { value: name, at }, spec } = topic;
     if derived.contains(&Topic::from(&**name)) {
         problems.push(Problem::error(at, format!("`{name}` is the name of a topic of fairlead's own; choose another")));
     } else if !is_legal(name) {
-        let message = format!(
-            "`{name}` is no legal name for a topic; use letters, digits, `.`, `_`, `-`, at most {NAME_CHARS_MAX} of them"
-        );
-        problems.push(Problem::error(at, message));
+        problems.push(Problem::error(at, no_legal_name(name)));
     } else if !follows_rule(name) {
         let message = format!("`{name}` does not follow the rule `<domain>.<name>.v<N>`, such as `oncall.alerts.v1`");
         let problem = if written { Problem::error } else { Problem::warning };

@@ -35,10 +35,10 @@ pub enum Feed {
     Port(usize, Port),
 }
 
-pub fn wire<'a>(spec: &'a Spec, catalog: &'a [OperatorKind], problems: &mut Vec<Problem>) -> Vec<Wired<'a>> {
+pub fn wire<'a>(everything: &'a Spec, catalog: &'a [OperatorKind], problems: &mut Vec<Problem>) -> Vec<Wired<'a>> {
     let mut wired: Vec<Wired<'a>> = Vec::new();
     let mut specs = Vec::new();
-    for Named { name, spec } in &spec.operators {
+    for Named { name, spec } in &everything.operators {
         let Some(spec) = spec else { continue };
         let kind_name = spec.kind.as_ref().unwrap_or(name);
         let Some(kind) = catalog.iter().find(|kind| kind.name == kind_name.value) else {
@@ -47,20 +47,22 @@ pub fn wire<'a>(spec: &'a Spec, catalog: &'a [OperatorKind], problems: &mut Vec<
             problems.push(Problem::error(&kind_name.at, message));
             continue;
         };
-        let build = (kind.configure)(&spec.config).map_err(|mut found| problems.append(&mut found)).ok();
+        let config = everything.config_with(&spec.config, kind.sections, problems);
+        let build = (kind.configure)(&config, problems);
         wired.push(Wired {
             name: &name.value,
             at: &name.at,
             kind,
             sub_topology: spec.sub_topology.as_ref(),
             build,
-            config: spec.config.canonical(),
+            config: config.canonical(),
             inputs: Vec::new(),
             outputs: outputs(kind, spec, problems),
         });
         specs.push(spec);
     }
-    let inputs: Vec<_> = (0..wired.len()).map(|index| inputs(&wired, index, specs[index], spec, problems)).collect();
+    let inputs: Vec<_> =
+        (0..wired.len()).map(|index| inputs(&wired, index, specs[index], everything, problems)).collect();
     for (operator, inputs) in wired.iter_mut().zip(inputs) {
         operator.inputs = inputs;
     }
@@ -182,10 +184,12 @@ fn warn_of_unread_ports(wired: &[Wired<'_>], specs: &[&OperatorSpec], problems: 
     }
 }
 
-/// A cycle through a topic is legal and may run for ever; it is told once, at the first of its operators.
+/// A cycle through a topic is legal and may run for ever, unless one of its operators says that it comes to rest there; it is told
+/// once, at the first of its operators.
 pub fn warn_of_cycles_through_topics(wired: &[Wired<'_>], problems: &mut Vec<Problem>) {
+    let goes_on = |reader: &Wired<'_>, input: &Input<'_>| !reader.kind.come_to_rest.contains(&input.fact);
     let feeds = |from: usize, to: usize| {
-        wired[to].inputs.iter().any(|input| match &input.feed {
+        wired[to].inputs.iter().filter(|input| goes_on(&wired[to], input)).any(|input| match &input.feed {
             Feed::Port(operator, _) => *operator == from,
             Feed::Topic(topic) => wired[from].outputs.iter().any(|(_, output)| output.value == *topic),
         })
@@ -203,7 +207,7 @@ pub fn warn_of_cycles_through_topics(wired: &[Wired<'_>], problems: &mut Vec<Pro
                 matches!(&input.feed, Feed::Topic(topic)
                 if cycle.iter().any(|from| wired[*from].outputs.iter().any(|(_, output)| output.value == *topic)))
             };
-            wired[index].inputs.iter().any(read)
+            wired[index].inputs.iter().filter(|input| goes_on(&wired[index], input)).any(read)
         };
         if cycle.contains(&start) && cycle.iter().any(|index| by_topic(*index)) {
             let names: Vec<_> = cycle.iter().map(|index| format!("`{}`", wired[*index].name)).collect();

@@ -26,8 +26,12 @@ impl FollowedTask {
         batch: &mut Batch,
         formats: &Formats,
     ) -> Result<Effects, engine::Error> {
-        let moment = Moment { position: position.clone(), tick: journal.tick };
-        let effects = self.engine.process(batch, &moment, &self.view, formats)?;
+        self.act(&Moment { position: position.clone(), tick: journal.tick }, batch, formats)
+    }
+
+    /// Processes these records at this moment.
+    pub fn act(&mut self, moment: &Moment, batch: &mut Batch, formats: &Formats) -> Result<Effects, engine::Error> {
+        let effects = self.engine.process(batch, moment, &self.view, formats)?;
         self.view.apply(&effects);
         Ok(effects)
     }

@@ -11,10 +11,11 @@ use serde::Serialize;
 use super::super::engine::Route;
 use super::super::plan::{Content, Topology};
 use super::super::settings::Access;
+use crate::event::FactKind;
 use crate::record::Topic;
 
 /// Parts that are processes of their own; all others are `fairlead run`.
-const COMMANDS: [&str; 5] = ["dead-letter", "lineage", "retry", "send", "verify"];
+const COMMANDS: [&str; 6] = ["dead-letter", "lineage", "replay", "retry", "send", "verify"];
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Acl {
@@ -50,24 +51,36 @@ pub enum Operation {
 }
 
 /// All that is needed, part by part: `create` (only if fairlead shall create its topics), `engine`, `ingest`, sinks, which are
-/// one process; and the commands `dead-letter` (`list` and `show`), `lineage`, `retry`, `send` and `verify`.
+/// one process; and the commands `dead-letter` (`list` and `show`), `lineage`, `replay` (and `export`, `report`), `retry`, `send` and
+/// `verify`.
 pub fn acls(topology: &Topology) -> Vec<Acl> {
     let mut needs = Needs::default();
     for topic in topology.topics.keys() {
         needs.topic("create", topic.as_str(), Operation::Create);
     }
     engine(topology, &mut needs);
+    follower(topology, &mut needs);
     for topic_use in topology.settings.topics() {
         if topic_use.access != Access::Writes {
             needs.topic(topic_use.section, &topic_use.topic.value, Operation::Read);
-            needs.sink(topology, topic_use.section);
+            needs.member(topology, topic_use.section, topology.names.sink_group(topic_use.section));
         }
         if topic_use.access != Access::Reads {
             needs.topic(topic_use.section, &topic_use.topic.value, Operation::Write);
         }
         if topic_use.section == "ingest" {
-            needs.topic("send", &topic_use.topic.value, Operation::Write);
+            match topic_use.fact {
+                // What was received is read by it, to be sent again.
+                FactKind::Payload => needs.topic("send", &topic_use.topic.value, Operation::Read),
+                // Of the process alone: calendars, silences, and whom they cover.
+                FactKind::Rotation | FactKind::Silence | FactKind::Response => {}
+                _ => needs.topic("send", &topic_use.topic.value, Operation::Write),
+            }
         }
+    }
+    for source in topology.settings.sources() {
+        needs.topic("ingest", &source.topic.value, Operation::Read);
+        needs.member(topology, "ingest", topology.names.ingest_group(&source.topic.value));
     }
     commands_of_people(topology, &mut needs);
     needs
@@ -114,6 +127,16 @@ fn engine(topology: &Topology, needs: &mut Needs) {
     );
 }
 
+/// With silences ingest follows what there is.
+fn follower(topology: &Topology, needs: &mut Needs) {
+    let Some(ingest) = &topology.settings.ingest else { return };
+    let Some(silences) = &ingest.silences else { return };
+    for topic in [&ingest.alerts, silences] {
+        needs.topic("ingest", &topic.value, Operation::Read);
+    }
+    needs.add("ingest", Resource::Group, Pattern::Literal, topology.names.reader_group(), Operation::Describe);
+}
+
 /// Reading outside a group still asks for the group's coordinator, which needs Describe.
 fn commands_of_people(topology: &Topology, needs: &mut Needs) {
     let (names, group) = (&topology.names, topology.names.reader_group());
@@ -123,6 +146,13 @@ fn commands_of_people(topology: &Topology, needs: &mut Needs) {
     for (topic, planned) in &topology.topics {
         if !matches!(planned.content, Content::Changelog(_)) {
             needs.topic("lineage", topic.as_str(), Operation::Read);
+        }
+    }
+    for (topic, planned) in &topology.topics {
+        let told = matches!(planned.content, Content::Fact(FactKind::Incident | FactKind::SlackAction));
+        let is_journal = planned.content == Content::Journal;
+        if is_journal || topology.inputs().contains_key(topic) || told && topology.outputs().contains(topic) {
+            needs.topic("replay", topic.as_str(), Operation::Read);
         }
     }
     for topic in topology.topics.keys().filter(|topic| is_verified(topology, topic)) {
@@ -138,6 +168,11 @@ fn commands_of_people(topology: &Topology, needs: &mut Needs) {
     let uses = topology.settings.topics();
     let read =
         uses.iter().filter(|topic_use| topic_use.access == Access::Reads).map(|topic_use| &*topic_use.topic.value);
+    // What is refused of a topic of others is read again, and only its facts are written.
+    let facts = uses.iter().filter(|topic_use| {
+        !topology.settings.sources().is_empty() && topic_use.section == "ingest" && topic_use.fact != FactKind::Payload
+    });
+    let read = read.chain(facts.map(|topic_use| &*topic_use.topic.value));
     sources.chain(read).for_each(|topic| needs.topic("retry", topic, Operation::Write));
     let id = names.retry_transactional_id();
     needs.add("retry", Resource::TransactionalId, Pattern::Literal, id, Operation::Write);
@@ -169,8 +204,7 @@ impl Needs {
     }
 
     /// Who reads facts has a group, writes in transactions, and puts aside what cannot be read.
-    fn sink(&mut self, topology: &Topology, section: &str) {
-        let group = topology.names.sink_group(section);
+    fn member(&mut self, topology: &Topology, section: &str, group: String) {
         self.topic(section, topology.names.dead_letters().as_str(), Operation::Write);
         self.add(section, Resource::TransactionalId, Pattern::Prefixed, format!("{group}."), Operation::Write);
         self.add(section, Resource::Group, Pattern::Literal, group, Operation::Read);
@@ -219,6 +253,7 @@ fn remark(part: &str) -> &'static str {
         "dead-letter" => "whoever runs `fairlead dead-letter list` or `show`",
         "retry" => "whoever runs `fairlead dead-letter retry`",
         "lineage" => "whoever runs `fairlead lineage`",
+        "replay" => "whoever runs `fairlead export`, `replay` or `report`",
         "send" => "whoever runs `fairlead send`",
         "verify" => "whoever runs `fairlead verify`",
         _ => "`fairlead run`",

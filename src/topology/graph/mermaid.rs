@@ -33,6 +33,10 @@ fn draw(graph: &Graph, out: &mut String) -> fmt::Result {
     for topic in graph.topics.iter().filter(drawn) {
         writeln!(out, "  {}([\"{} × {}\"])", id("t", &topic.name), topic.name, topic.partitions)?;
     }
+    let of_others = |edge: &&super::Edge| graph.topics.iter().all(|topic| topic.name != edge.topic);
+    for edge in graph.edges.iter().filter(of_others) {
+        writeln!(out, "  {}([\"{}\"])", id("t", &edge.topic), edge.topic)?;
+    }
     for edge in &graph.edges {
         let (section, topic) = (id("e", edge.section), id("t", &edge.topic));
         if edge.writes {

@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use super::engine::Route;
 use super::plan::{Content, PlannedNode, SubTopologyPlan, Topology};
-use super::settings::Access;
+use super::settings::{Access, SourceTopic};
 use crate::record::Topic;
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -74,6 +74,7 @@ pub enum Target {
 pub struct Edge {
     pub section: &'static str,
     pub topic: String,
+    /// Of a topic of others, what lies on it.
     pub fact: &'static str,
     pub reads: bool,
     pub writes: bool,
@@ -97,6 +98,13 @@ impl Graph {
             reads: topic_use.access != Access::Writes,
             writes: topic_use.access != Access::Reads,
         };
+        let source = |source: &SourceTopic| Edge {
+            section: "ingest",
+            topic: source.topic.value.clone(),
+            fact: source.format.name(),
+            reads: true,
+            writes: false,
+        };
         let topic = |(name, planned): (&Topic, &super::plan::PlannedTopic)| TopicNode {
             name: name.to_string(),
             content: content(&planned.content),
@@ -107,7 +115,13 @@ impl Graph {
             application: topology.names.application().to_owned(),
             fingerprint: topology.fingerprint.clone(),
             sub_topologies: topology.sub_topologies.values().map(cluster).collect(),
-            edges: topology.settings.topics().into_iter().map(edge).collect(),
+            edges: topology
+                .settings
+                .sources()
+                .iter()
+                .map(source)
+                .chain(topology.settings.topics().into_iter().map(edge))
+                .collect(),
             topics: topology.topics.iter().map(topic).collect(),
         }
     }

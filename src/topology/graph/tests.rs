@@ -21,7 +21,11 @@ operators:
 ";
 
 fn topology() -> Topology {
-    let compiled = compile(&[SourceFile { name: "a.yaml".to_owned(), text: FILE.to_owned() }], &catalog());
+    topology_of(FILE.to_owned())
+}
+
+fn topology_of(text: String) -> Topology {
+    let compiled = compile(&[SourceFile { name: "a.yaml".to_owned(), text }], &catalog());
     compiled.topology.unwrap_or_else(|| panic!("{:?}", compiled.problems))
 }
 
@@ -107,6 +111,25 @@ fn the_graph_as_mermaid_draws_stores_topics_and_sections() {
 }
 
 #[test]
+fn who_keeps_silences_may_follow_what_there_is() {
+    let topics = "topics:\n  oncall.silences.v1: { fact: silence, partitions: 1, cleanup: compact }\n  oncall.responses.v1: { fact: \
+                  response, partitions: 4 }\n";
+    let text = FILE.replace("open: true", "open: true, silences: oncall.silences.v1, responses: oncall.responses.v1");
+    let acls = acls::acls(&topology_of(text.replace("topics:\n", topics)));
+    let of = |part: &str| -> Vec<acls::Acl> { acls.iter().filter(|acl| acl.part == part).cloned().collect() };
+    expect![[r#"
+        process     part   resource         name                 operations
+        run         ingest topic            delivery.deploys.v1  Write
+        run         ingest topic            oncall.alerts.v1     Read, Write
+        run         ingest topic            oncall.responses.v1  Write
+        run         ingest topic            oncall.silences.v1   Read, Write
+        run         ingest group            fairlead.reader      Describe
+    "#]]
+    .assert_eq(&acls::table(&of("ingest")));
+    assert!(of("send").iter().all(|acl| !acl.name.contains("silences") && !acl.name.contains("responses")));
+}
+
+#[test]
 fn every_part_gets_what_it_needs_and_no_more() {
     let acls = acls::acls(&topology());
     expect![[r#"
@@ -140,6 +163,10 @@ fn every_part_gets_what_it_needs_and_no_more() {
         lineage     lineage     topic            oncall.slack-actions.v1         Read
         lineage     lineage     topic            oncall.slack-outcomes.v1        Read
         lineage     lineage     group            fairlead.reader                 Describe
+        replay      replay      topic            fairlead.journal.v1             Read
+        replay      replay      topic            oncall.alerts.v1                Read
+        replay      replay      topic            oncall.incidents.v1             Read
+        replay      replay      group            fairlead.reader                 Describe
         retry       retry       topic            fairlead.dead-letters.v1        Read, Write
         retry       retry       topic            oncall.alerts.v1                Write
         retry       retry       topic            oncall.slack-actions.v1         Write
@@ -178,4 +205,31 @@ fn the_script_allows_each_part_by_a_principal_that_its_first_lines_name() {
     ] {
         assert!(commands.lines().any(|found| found == line), "{line}: {commands}");
     }
+}
+
+#[test]
+fn topics_of_others_are_drawn_and_only_read() {
+    let text = FILE.replace("open: true", "open: true, kafka: [{ topic: argo.cdevents, format: cloudevents }]");
+    let compiled = compile(&[SourceFile { name: "a.yaml".to_owned(), text }], &catalog());
+    let topology = compiled.topology.unwrap_or_else(|| panic!("{:?}", compiled.problems));
+    let graph = Graph::of(&topology);
+    assert!(
+        text::graph(&graph).contains("\ningest\n  ◄── argo.cdevents (cloudevents)\n  ──► oncall.alerts.v1 (alert)\n")
+    );
+    let drawn = mermaid::graph(&graph);
+    for line in ["  t_argo__cdevents([\"argo.cdevents\"])", "  t_argo__cdevents -->|cloudevents| e_ingest"] {
+        assert_eq!(drawn.lines().filter(|drawn| *drawn == line).count(), 1, "{line}: {drawn}");
+    }
+    let before: Vec<_> = acls::acls(&self::topology());
+    let more: Vec<_> = acls::acls(&topology).into_iter().filter(|acl| !before.contains(acl)).collect();
+    expect![[r#"
+        process     part   resource         name                            operations
+        run         ingest topic            argo.cdevents                   Read
+        run         ingest topic            fairlead.dead-letters.v1        Write
+        run         ingest group            fairlead.ingest.argo.cdevents   Read
+        run         ingest transactional-id fairlead.ingest.argo.cdevents.* Write
+        retry       retry  topic            delivery.deploys.v1             Write
+    "#]]
+    .assert_eq(&acls::table(&more));
+    assert!(!acls::acls(&topology).iter().any(|acl| acl.part == "create" && acl.name == "argo.cdevents"));
 }

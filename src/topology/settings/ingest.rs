@@ -3,19 +3,28 @@
 //! The types are used by `ingest` as they stand, so that a default is written once. What the labels of an alert mean, and how
 //! a payload is read, is not here.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Deserialize;
 
 use super::super::template::Template;
 use super::super::yaml::Located;
-use super::Http;
+use super::{GitHub, Grafana, Http, JsonMapping, PagerDuty, Sns, SourceTopic, topics};
 
 #[derive(Clone, Debug, Deserialize)]
 pub struct Ingest {
     pub alerts: Located<String>,
     pub deploys: Located<String>,
-    /// The bearer token of every endpoint that writes.
+    /// Where requests are kept as they were received.
+    pub raw: Option<Located<String>>,
+    /// Where what the calendars of `rotations` say goes.
+    pub rotations: Option<Located<String>>,
+    /// Where silences are kept. With it Alertmanager's API shows what there is, and takes silences.
+    pub silences: Option<Located<String>>,
+    /// Where it is told whom they cover.
+    pub responses: Option<Located<String>>,
+    /// The bearer token of every endpoint that writes, and of those that show alerts.
     pub token: Option<Template>,
     /// Instead of a token: whoever reaches the port may send.
     #[serde(default)]
@@ -26,6 +35,16 @@ pub struct Ingest {
     pub limits: Limits,
     #[serde(default)]
     pub capacity: Capacity,
+    pub grafana: Option<Grafana>,
+    pub github: Option<GitHub>,
+    pub pagerduty: Option<PagerDuty>,
+    pub sns: Option<Sns>,
+    /// By the name that ends the path.
+    #[serde(default)]
+    pub json: BTreeMap<String, JsonMapping>,
+    /// Topics of others.
+    #[serde(default)]
+    pub kafka: Vec<SourceTopic>,
 }
 
 /// Names of labels, the first one borne wins.
@@ -136,7 +155,20 @@ impl Ingest {
                 http.listen
             ));
         }
+        if self.silences.is_some() != self.responses.is_some() {
+            problems.push(
+                "ingest: `silences` and `responses` go together: whom a silence covers is told on the other; one of them is \
+                 missing"
+                    .to_owned(),
+            );
+        }
         problems.extend(self.mapping.problems());
+        problems.extend(self.grafana.iter().flat_map(Grafana::problems));
+        problems.extend(self.github.iter().flat_map(GitHub::problems));
+        problems.extend(self.pagerduty.iter().filter_map(PagerDuty::problems));
+        problems.extend(self.sns.iter().flat_map(Sns::problems));
+        problems.extend(self.json.iter().flat_map(|(name, mapping)| mapping.problems(name)));
+        problems.extend(topics::problems(&self.kafka));
         let (limits, capacity) = (&self.limits, &self.capacity);
         let least_one = [
             ("limits.items_max", limits.items_max),
@@ -158,6 +190,18 @@ impl Ingest {
             ));
         }
         problems
+    }
+
+    /// Options that hold secrets, each with its path.
+    pub fn secrets(&self) -> impl Iterator<Item = (String, &Template)> {
+        let secrets = [
+            ("ingest.token", self.token.as_ref()),
+            ("ingest.grafana.secret", self.grafana.as_ref().map(|grafana| &grafana.secret)),
+            ("ingest.github.secret", self.github.as_ref().map(|github| &github.secret)),
+        ];
+        let keys = self.pagerduty.iter().flat_map(|pagerduty| &pagerduty.services);
+        let keys = keys.map(|(service, key)| (format!("ingest.pagerduty.services.{service}"), key));
+        secrets.into_iter().filter_map(|(path, secret)| Some((path.to_owned(), secret?))).chain(keys)
     }
 
     /// Each with its path in front.
@@ -197,7 +241,7 @@ mod tests {
     use super::*;
     use crate::topology::catalog::catalog;
     use crate::topology::compile::compile;
-    use crate::topology::settings::Settings;
+    use crate::topology::settings::{Settings, Start, TopicFormat};
     use crate::topology::spec::SourceFile;
 
     /// What is said of `http` and of options of `ingest`, and the settings if they can run.
@@ -233,6 +277,28 @@ mod tests {
     }
 
     #[test]
+    fn silences_and_responses_go_together() {
+        let topics = |ingest: &str| {
+            let text = format!(
+                "application: night\ntopics:\n  a.b.v1: {{ fact: alert, partitions: 1 }}\n  c.d.v1: {{ fact: deploy, partitions: 1 }}\n  \
+                 e.f.v1: {{ fact: silence, partitions: 1, cleanup: compact }}\n  g.h.v1: {{ fact: response, partitions: 1 }}\ningest:\n  \
+                 alerts: a.b.v1\n  deploys: c.d.v1\n  token: ${{env:T}}\n{ingest}"
+            );
+            let compiled = compile(&[SourceFile { name: "a.yaml".to_owned(), text }], &catalog());
+            compiled.problems.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(topics("  silences: e.f.v1\n  responses: g.h.v1\n"), Vec::<String>::new());
+        assert!(
+            topics("  silences: e.f.v1\n").iter().any(|said| said.contains("`silences` and `responses` go together"))
+        );
+        let swapped = topics("  silences: g.h.v1\n  responses: e.f.v1\n");
+        assert!(
+            swapped.iter().any(|said| said.contains("wants `silence`, but `g.h.v1` carries `response`")),
+            "{swapped:?}"
+        );
+    }
+
+    #[test]
     fn mapping_limits_and_capacity_are_read_over_their_defaults() {
         let (problems, settings) = told(
             "127.0.0.1:8080",
@@ -264,6 +330,81 @@ mod tests {
         }
     }
 
+    #[test]
+    fn senders_with_a_proof_of_their_own_are_read_and_checked() {
+        let (problems, _) = told(
+            "127.0.0.1:8080",
+            "  token: ${env:T}\n  grafana: { secret: plain-text, header: 'X Sig' }\n  github:\n    secret: ${env:G}\n    services: \
+             { acme/checkout-api: checkout, acme: web, acme/web: '' }\n  \
+             pagerduty: { services: { checkout: plain } }\n  sns: { topics: [alarms] }\n",
+        );
+        let begins = [
+            "a.yaml:10:22: ingest.grafana.secret: a secret must not stand in a file",
+            "a.yaml:10:42: ingest.grafana.header: this is no name of a header",
+            "a.yaml:13:52: ingest.github.services.acme: this is no repository; write it as owner/name",
+            "a.yaml:13:67: ingest.github.services.acme/web: name the service",
+            "a.yaml:14:38: ingest.pagerduty.services.checkout: a secret must not stand in a file",
+            "a.yaml:15:19: ingest.sns.topics[0]: `alarms` is no topic",
+        ];
+        assert_eq!(problems.len(), begins.len(), "{problems:#?}");
+        for (problem, begin) in problems.iter().zip(begins) {
+            assert!(problem.starts_with(begin), "{problem}");
+        }
+    }
+
+    #[test]
+    fn topics_of_others_are_not_ours_and_are_named_once() {
+        let (problems, settings) = told(
+            "127.0.0.1:8080",
+            "  token: ${env:T}\n  kafka:\n    - { topic: argo.cdevents, format: cloudevents }\n    - { topic: Alertmanager_Events, \
+             format: alertmanager-events, from: earliest }\n",
+        );
+        assert_eq!(problems, Vec::<String>::new());
+        let read: Vec<_> = settings.iter().flat_map(Settings::sources).map(|at| (at.format, at.from)).collect();
+        let expected = [(TopicFormat::CloudEvents, Start::Latest), (TopicFormat::AlertmanagerEvents, Start::Earliest)];
+        assert_eq!(read, expected);
+        let (problems, _) = told(
+            "127.0.0.1:8080",
+            "  token: ${env:T}\n  kafka:\n    - { topic: x, format: cloudevents }\n    - { topic: x, format: alertmanager-events }\n    \
+             - { topic: a.b.v1, format: cloudevents }\n    - { topic: night.journal.v1, format: cloudevents }\n    \
+             - { topic: 'a b', format: cloudevents }\n",
+        );
+        let begins = [
+            "a.yaml:12:16: ingest.kafka[1].topic: `x` is named twice",
+            "a.yaml:13:16: `a.b.v1` is a topic of fairlead's own",
+            "a.yaml:14:16: `night.journal.v1` is a topic of fairlead's own",
+            "a.yaml:15:16: `a b` is no legal name for a topic",
+        ];
+        assert_eq!(problems.len(), begins.len(), "{problems:#?}");
+        for (problem, begin) in problems.iter().zip(begins) {
+            assert!(problem.starts_with(begin), "{problem}");
+        }
+        let (problems, _) =
+            told("127.0.0.1:8080", "  token: ${env:T}\n  kafka: [{ topic: x, format: avro, from: now }]\n");
+        assert!(problems.iter().any(|problem| problem.contains("avro")), "{problems:?}");
+    }
+
+    #[test]
+    fn mappings_of_json_are_checked_before_anything_is_sent() {
+        let (problems, _) = told(
+            "127.0.0.1:8080",
+            "  token: ${env:T}\n  json:\n    Zabbix: { alerts: { labels: { service: /a } } }\n    ci: {}\n    b:\n      alerts: { each: a.b, \
+             labels: { alertname: /a, b: /a~2 } }\n    c:\n      alerts: { labels: { alertname: x }, resolved: { at: /s, is: [] } }\n",
+        );
+        let begins = [
+            "a.yaml:11:13: ingest.json.Zabbix: the name is part of the path",
+            "a.yaml:11:33: ingest.json.Zabbix.alerts.labels: an alert has a name",
+            "a.yaml:12:9: ingest.json.ci: say what it sends",
+            "a.yaml:14:23: `a.b` is no JSON pointer; write /a/b",
+            "a.yaml:14:56: `/a~2` is no JSON pointer",
+            "a.yaml:16:67: ingest.json.c.alerts.resolved.is: nothing would do",
+        ];
+        assert_eq!(problems.len(), begins.len(), "{problems:#?}");
+        for (problem, begin) in problems.iter().zip(begins) {
+            assert!(problem.starts_with(begin), "{problem}");
+        }
+    }
+
     /// Lines that are commented out in the shipped file show defaults: they are these.
     #[test]
     fn the_shipped_file_shows_the_defaults() {
@@ -282,5 +423,6 @@ mod tests {
             assert!(shows(name, value), "{name}: {value}");
         }
         assert!(shipped.contains(&format!("#   service: [{}]\n", Mapping::default().service.join(", "))));
+        assert!(shipped.contains("#   header: X-Grafana-Alerting-Signature\n"));
     }
 }

@@ -4,6 +4,10 @@
 //! that serde cannot state is a line in its `problems`. Unknown options are errors by the way files are read.
 
 mod ingest;
+mod json;
+mod senders;
+mod slack;
+mod topics;
 
 use std::collections::BTreeMap;
 // Addresses only: nothing is opened here.
@@ -15,9 +19,15 @@ use serde::de::IgnoredAny;
 
 use super::template::Template;
 use super::yaml::Located;
+use crate::actions::Actions;
 use crate::event::FactKind;
+use crate::rotation::{self, Rotations};
 
 pub use ingest::{Capacity, Ingest, Limits, Mapping};
+pub use json::{AlertMapping, DeployMapping, JsonMapping, Pointer, Said, Test};
+pub use senders::{GitHub, Grafana, PagerDuty, Sns};
+pub use slack::Slack;
+pub use topics::{SourceTopic, Start, TopicFormat};
 
 #[derive(Clone, Debug, Deserialize)]
 pub struct Settings {
@@ -33,11 +43,19 @@ pub struct Settings {
     pub http: Http,
     pub ingest: Option<Ingest>,
     pub slack: Option<Slack>,
-    /// These two are read by `compile`, name by name.
+    /// On-call rotations by name; the operator that tells hand-overs finds them in its configuration too.
+    #[serde(default)]
+    pub rotations: Rotations,
+    pub runner: Option<Runner>,
+    #[serde(default)]
+    pub actions: Actions,
+    /// These are read by `compile`, name by name, or with the operators that ask for them.
     #[serde(default, rename = "topics")]
     _topics: Option<IgnoredAny>,
     #[serde(default, rename = "operators")]
     _operators: Option<IgnoredAny>,
+    #[serde(default, rename = "services")]
+    _services: Option<IgnoredAny>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -117,13 +135,10 @@ impl Http {
     }
 }
 
-/// The sink that posts what actions say.
+/// Who does what people ask for.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Slack {
-    pub actions: Located<String>,
-    pub outcomes: Located<String>,
-    pub url: Option<Template>,
-    pub token: Option<Template>,
+pub struct Runner {
+    pub runs: Located<String>,
 }
 
 /// A topic that a section names.
@@ -146,17 +161,40 @@ pub enum Access {
 impl Settings {
     pub fn topics(&self) -> Vec<TopicUse<'_>> {
         let mut uses = Vec::new();
-        if let Some(Ingest { alerts, deploys, .. }) = &self.ingest {
+        if let Some(Ingest { alerts, deploys, raw, silences, responses, rotations, .. }) = &self.ingest {
             uses.push(TopicUse { section: "ingest", topic: alerts, fact: FactKind::Alert, access: Access::Writes });
             uses.push(TopicUse { section: "ingest", topic: deploys, fact: FactKind::Deploy, access: Access::Writes });
+            // Alerts and silences it follows too, all partitions in every process: no task of anybody's.
+            let more = [
+                (raw, FactKind::Payload),
+                (silences, FactKind::Silence),
+                (responses, FactKind::Response),
+                (rotations, FactKind::Rotation),
+            ];
+            uses.extend(more.into_iter().filter_map(|(topic, fact)| {
+                Some(TopicUse { section: "ingest", topic: topic.as_ref()?, fact, access: Access::Writes })
+            }));
         }
-        if let Some(Slack { actions, outcomes, .. }) = &self.slack {
+        if let Some(Runner { runs }) = &self.runner {
+            let fact = FactKind::ActionRun;
+            uses.push(TopicUse { section: "runner", topic: runs, fact, access: Access::Reads });
+            uses.push(TopicUse { section: "runner", topic: runs, fact, access: Access::Writes });
+        }
+        if let Some(Slack { actions, outcomes, responses, .. }) = &self.slack {
             let fact = FactKind::SlackAction;
             uses.push(TopicUse { section: "slack", topic: actions, fact, access: Access::Reads });
             let fact = FactKind::SlackOutcome;
             uses.push(TopicUse { section: "slack", topic: outcomes, fact, access: Access::ReadsAndWrites });
+            let fact = FactKind::Response;
+            let responses = responses.as_ref();
+            uses.extend(responses.map(|topic| TopicUse { section: "slack", topic, fact, access: Access::Writes }));
         }
         uses
+    }
+
+    /// Topics of others that are read.
+    pub fn sources(&self) -> &[SourceTopic] {
+        self.ingest.as_ref().map_or(&[], |ingest| &ingest.kafka)
     }
 
     /// What no type can say, each with its path in front.
@@ -185,27 +223,57 @@ impl Settings {
         if let Some(ingest) = &self.ingest {
             problems.extend(ingest.problems(&self.http));
         }
+        problems.extend(rotation::problems(&self.rotations));
+        problems.extend(self.misplaced_rotations());
+        problems.extend(self.slack.iter().flat_map(|slack| slack.problems(self.ingest.as_ref())));
+        problems.extend(self.actions.iter().flat_map(|(name, action)| action.problems(name)));
+        if self.runner.is_none() && !self.actions.is_empty() {
+            problems.push(
+                "actions: nobody would do them; add a section `runner: { runs: <topic of action_run> }`".to_owned(),
+            );
+        }
         problems.extend(self.open_secrets());
         problems
     }
 
     /// What runs, but perhaps not as meant, each with its path in front.
     pub fn warnings(&self) -> Vec<String> {
-        self.ingest.iter().flat_map(Ingest::warnings).collect()
+        let of_slack = self.slack.iter().flat_map(|slack| slack.warnings(&self.actions));
+        self.ingest.iter().flat_map(Ingest::warnings).chain(of_slack).collect()
+    }
+
+    /// Rotations that are read, but have no topic, and addresses that are no templates.
+    fn misplaced_rotations(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let topic = self.ingest.as_ref().and_then(|ingest| ingest.rotations.as_ref());
+        if !self.rotations.is_empty() && topic.is_none() {
+            let mend = "write `rotations: oncall.rotations.v1` under `ingest`";
+            problems.push(format!("rotations: no topic is named for what the calendars say; {mend}"));
+        }
+        for (name, url) in self.rotation_urls() {
+            problems.extend(url.err().map(|why| format!("rotations.{name}.url: {why}")));
+        }
+        problems
+    }
+
+    /// The addresses of feeds, by rotation.
+    pub fn rotation_urls(&self) -> impl Iterator<Item = (&String, Result<Template, String>)> {
+        self.rotations.iter().filter_map(|(name, rota)| Some((name, Template::try_from(rota.url.clone()?))))
     }
 
     /// Secrets that stand in the file itself.
     fn open_secrets(&self) -> Vec<String> {
         let is_secret = |name: &str| ["password", "secret", ".pem"].iter().any(|word| name.contains(word));
         let properties = self.kafka.properties.iter().filter(|(name, _)| is_secret(name));
-        let options = [
-            ("registry.password", self.registry.password.as_ref()),
-            ("ingest.token", self.ingest.as_ref().and_then(|ingest| ingest.token.as_ref())),
-            ("slack.token", self.slack.as_ref().and_then(|slack| slack.token.as_ref())),
-        ];
+        let options = [("registry.password", self.registry.password.as_ref())];
+        let feeds = self.rotation_urls().filter_map(|(name, url)| Some((format!("rotations.{name}.url"), url.ok()?)));
+        let feeds: Vec<_> = feeds.collect();
         properties
             .map(|(name, value)| (format!("kafka.properties.{name}"), value))
             .chain(options.into_iter().filter_map(|(path, value)| Some((path.to_owned(), value?))))
+            .chain(self.slack.iter().flat_map(Slack::secrets).map(|(path, value)| (path.to_owned(), value)))
+            .chain(self.ingest.iter().flat_map(Ingest::secrets))
+            .chain(feeds.iter().map(|(path, url)| (path.clone(), url)))
             .filter(|(_, value)| !value.refers())
             .map(|(path, _)| {
                 format!("{path}: a secret must not stand in a file; write `${{env:NAME}}` or `${{file:PATH}}`")

@@ -4,6 +4,8 @@ mod dead_letters;
 mod least_privilege;
 mod lineage;
 mod offline;
+mod payloads;
+mod rules;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -18,25 +20,26 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const OPERATORS: &str = include_str!("../../../topology/oncall.yaml");
 
 /// A topology of its own on a cluster that runs already, and a place for its state.
-struct Home {
+pub struct Home {
     dir: TempDir,
     alerts: String,
 }
 
 /// What a command answered.
-struct Answer {
-    fine: bool,
-    out: String,
-    err: String,
+pub struct Answer {
+    pub fine: bool,
+    pub out: String,
+    pub err: String,
 }
 
 impl Home {
     /// `name` is the application's and part of every topic's: on a shared broker it must be nobody else's.
-    fn new(name: &str, bootstrap: &str, registry: &str) -> Self {
+    pub fn new(name: &str, bootstrap: &str, registry: &str) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let topic = |domain: &str, noun: &str| format!("{domain}.{noun}-{name}.v1");
         let (alerts, deploys) = (topic("oncall", "alerts"), topic("delivery", "deploys"));
         let (incidents, actions) = (topic("oncall", "incidents"), topic("oncall", "slack-actions"));
+        let [responses, runs, causes] = ["responses", "action-runs", "causes"].map(|noun| topic("oncall", noun));
         let state = dir.path().join("state");
         let app = format!(
             "application: {name}\nkafka:\n  bootstrap_servers: {bootstrap}\nregistry:\n  url: {registry}\nengine:\n  workers: 1\n  \
@@ -45,12 +48,17 @@ impl Home {
         );
         let topics = format!(
             "topics:\n  {alerts}: {{ fact: alert, partitions: 2 }}\n  {deploys}: {{ fact: deploy, partitions: 2 }}\n  \
-             {incidents}: {{ fact: incident, partitions: 2 }}\n  {actions}: {{ fact: slack_action, partitions: 1 }}\n"
+             {incidents}: {{ fact: incident, partitions: 2 }}\n  {actions}: {{ fact: slack_action, partitions: 1 }}\n  \
+             {responses}: {{ fact: response, partitions: 2 }}\n  {runs}: {{ fact: action_run, partitions: 2 }}\n  \
+             {causes}: {{ fact: cause, partitions: 2 }}\n"
         );
         let operators = OPERATORS
             .replace("oncall.alerts.v1", &alerts)
             .replace("delivery.deploys.v1", &deploys)
             .replace("oncall.incidents.v1", &incidents)
+            .replace("oncall.responses.v1", &responses)
+            .replace("oncall.action-runs.v1", &runs)
+            .replace("oncall.causes.v1", &causes)
             .replace("oncall.slack-actions.v1", &actions);
         let topology = dir.path().join("topology");
         std::fs::create_dir(&topology).expect("a writable directory");
@@ -77,7 +85,7 @@ impl Home {
         command
     }
 
-    fn fairlead(&self, args: &[&str]) -> Answer {
+    pub fn fairlead(&self, args: &[&str]) -> Answer {
         self.fairlead_at(args, None)
     }
 
@@ -88,7 +96,7 @@ impl Home {
     }
 
     /// Until it answers as wanted.
-    fn until<T>(&self, args: &[&str], wanted: impl Fn(&Answer) -> Option<T>) -> T {
+    pub fn until<T>(&self, args: &[&str], wanted: impl Fn(&Answer) -> Option<T>) -> T {
         let until = Instant::now() + PATIENCE;
         loop {
             let answer = self.fairlead(args);
@@ -101,7 +109,7 @@ impl Home {
     }
 
     /// `fairlead run`, until it is dropped.
-    fn run(&self) -> Running {
+    pub fn run(&self) -> Running {
         let log = std::fs::File::create(self.dir.path().join("run.log")).expect("a writable directory");
         let child = self.command(&["run"], None).stderr(Stdio::from(log)).spawn().expect("the binary can be run");
         Running { child, log: self.dir.path().join("run.log") }
@@ -109,20 +117,20 @@ impl Home {
 }
 
 impl Answer {
-    fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         assert!(self.fine, "{}{}", self.out, self.err);
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}", self.out))
     }
 }
 
-struct Running {
+pub struct Running {
     child: Child,
     log: PathBuf,
 }
 
 impl Running {
     /// Politely, as an operator would.
-    fn stop(mut self) {
+    pub fn stop(mut self) {
         let pid = self.child.id().to_string();
         Command::new("kill").arg(pid).status().expect("kill can be run");
         let status = self.child.wait().expect("the process was started by us");

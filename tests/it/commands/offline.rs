@@ -11,7 +11,16 @@ fn check_tells_all_problems_at_once_and_its_exit_code_says_whether_it_can_run() 
     let fine = home.fairlead(&["check"]);
     assert!(fine.fine, "{}{}", fine.out, fine.err);
     assert!(fine.out.contains("app.yaml:10:89: warning: ingest.open: whoever can reach the port"), "{}", fine.out);
-    assert!(fine.out.contains("\nfine: checked, 4 operators in 1 sub-topology, 10 topics"), "{}", fine.out);
+    assert!(fine.out.contains("\nfine: checked, 6 operators in 2 sub-topologies, 15 topics"), "{}", fine.out);
+
+    assert!(
+        fine.out.contains("level: 13 of 40 ways through its rules lead to a mention, none from low"),
+        "{}",
+        fine.out
+    );
+    let chain =
+        "attention: 4 of 64 ways through its escalation chain lead to a mention, none from low, what is resolved";
+    assert!(fine.out.contains(chain), "{}", fine.out);
 
     let app = home.topology().join("app.yaml");
     let text = std::fs::read_to_string(&app)
@@ -44,6 +53,13 @@ fn explain_draws_the_graph_shows_an_operator_and_lists_rights() {
     assert!(rights.contains("# retry: whoever runs `fairlead dead-letter retry`\nallow \"$retry\" --op"), "{rights}");
 }
 
+#[test]
+fn templates_to_paste_are_printed_as_they_are() {
+    let home = Home::new("pasted", NOBODY, "http://127.0.0.1:1");
+    assert_eq!(home.fairlead(&["template", "datadog"]).json()["alert_id"], "$ALERT_ID");
+    assert!(home.fairlead(&["template", "argo-cd"]).out.contains("name: argocd-notifications-cm\n"));
+}
+
 /// Nobody listens where Kafka and the registry should be, and nothing is asked of them.
 #[test]
 fn a_token_that_will_not_do_is_told_before_anything_is_made() {
@@ -51,7 +67,7 @@ fn a_token_that_will_not_do_is_told_before_anything_is_made() {
     let app = home.topology().join("app.yaml");
     let text = std::fs::read_to_string(&app).unwrap().replace("open: true", "token: '${env:INGEST_TOKEN}'");
     std::fs::write(&app, text).unwrap();
-    for (token, told) in [("short", "bearer token 1 of ingest.token is shorter than"), ("", "holds no bearer token")] {
+    for (token, told) in [("short", "secret 1 of ingest.token is shorter than"), ("", "holds no secret")] {
         let output = home.command(&["run"], None).env("INGEST_TOKEN", token).output().unwrap();
         let err = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && err.contains(told), "{err}");

@@ -129,6 +129,24 @@ fn a_transaction_in_which_a_connection_broke_is_not_committed() {
     assert_eq!(left.values(), ["after"]);
 }
 
+/// It may have died before its markers were written. Here they were, and the doubt costs nothing.
+#[test]
+fn a_commit_after_which_the_connection_broke_is_in_doubt_and_holds() {
+    let mut left = Left::new();
+    let mut log = left.join();
+    log.begin().unwrap();
+    log.produce(&left.record("told")).unwrap();
+    log.commit(&[]).unwrap();
+    assert!(!log.in_doubt());
+    left.kafka.stop();
+    until("the broken connection", || log.in_doubt().then_some(()));
+    assert!(log.must_renew());
+    left.kafka.start();
+    until("a new producer", || log.renew_producer().ok());
+    assert!(!log.must_renew() && !log.in_doubt());
+    assert_eq!(left.values(), ["told"]);
+}
+
 #[test]
 fn a_broker_that_is_killed_inside_a_transaction_costs_nothing() {
     let mut kafka = Kafka::start_own(&[]);

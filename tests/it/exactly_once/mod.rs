@@ -11,6 +11,7 @@ mod registry_outage;
 use std::process::Command;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use fairlead::runtime::LAST_COMMIT;
 use fairlead::verify::Kind;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Header, Message};
@@ -74,6 +75,21 @@ fn processes_share_partitions_and_one_that_stops_or_is_killed_loses_nothing() {
     let report = site.prove();
     let kinds: Vec<_> = report.differences.iter().map(|difference| difference.kind).collect();
     assert_eq!(kinds, [Kind::OutputDoubled, Kind::Model], "a record that is there twice is seen twice: {report}");
+
+    tell_another_last_commit(&site);
+    let report = site.prove();
+    let of_states: Vec<_> = report.differences.iter().filter(|difference| difference.kind == Kind::State).collect();
+    assert!(matches!(of_states[..], [one] if one.found.contains("sequence: 1,")), "{report}");
+}
+
+/// As a task that was left behind would have: of the first commit.
+fn tell_another_last_commit(site: &Site) {
+    let (connection, changelog) = (&site.endpoints.connection, site.topology.names.changelog("level"));
+    let producer: ThreadedProducer<DefaultProducerContext> = connection.producer().create().unwrap();
+    let value = br#"{"sequence":1,"acted_at_ms":1,"inputs":[]}"#;
+    let record = BaseRecord::to(changelog.as_str()).partition(0).key(LAST_COMMIT).payload(&value[..]);
+    producer.send(record).map_err(|(error, _)| error).unwrap();
+    producer.flush(Duration::from_secs(60)).unwrap();
 }
 
 /// Writes an incident again, headers and all, as a commit that was repeated would have; with one header more.

@@ -287,5 +287,8 @@ pub fn alert<'a>(
         level: None,
         mention: Mention::Nobody,
         level_reason: None,
+        episode: None,
+        muted_until_ms: None,
+        muted_by: None,
     }
 }

@@ -1,8 +1,17 @@
 //! The ingest server as a process's neighbours see it: HTTP in front, a real Kafka behind.
 
+mod clicks;
 pub mod outage;
+mod pagerduty;
+mod parity;
 mod refusals;
-mod senders;
+pub mod senders;
+mod signed;
+mod silences;
+mod sns;
+mod topics;
+mod view;
+mod whole;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,6 +20,7 @@ use fairlead::clock::Clock;
 use fairlead::codec::Formats;
 use fairlead::event::{Fact, FactKind};
 use fairlead::ingest::access::Access;
+use fairlead::ingest::guards::Guards;
 use fairlead::ingest::send::Sending;
 use fairlead::ingest::{Capacity, Ingest, IngestConfig, Readiness, Rules};
 use fairlead::log::client::Connection;
@@ -53,6 +63,9 @@ fn sending(bootstrap: &str, timeout: Duration) -> Sending {
         connection: Connection::new(bootstrap),
         alerts: unique("alerts").as_str().into(),
         deploys: unique("deploys").as_str().into(),
+        raw: None,
+        quiet: None,
+        responses: None,
         timeout,
     }
 }
@@ -61,10 +74,13 @@ fn config(sending: Sending, capacity: Capacity, clock: Clock) -> IngestConfig {
     IngestConfig {
         listen: "127.0.0.1:0".parse().unwrap(),
         access: Access::from_text(TOKEN, "the test").unwrap(),
+        guards: Guards::default(),
         sending,
         rules: Rules::default(),
         capacity,
         clock,
+        view: None,
+        doors: None,
     }
 }
 

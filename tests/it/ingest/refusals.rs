@@ -36,7 +36,7 @@ async fn what_is_wrong_is_told_counted_and_not_stored() {
         assert!(!answer.text().await.unwrap().contains(TOKEN));
     }
 
-    assert_eq!(server.http.get(server.url(path)).send().await.unwrap().status(), 405);
+    assert_eq!(server.http.delete(server.url(path)).send().await.unwrap().status(), 405);
     assert_eq!(server.http.post(server.url("/elsewhere")).send().await.unwrap().status(), 404);
 
     for (code, count) in [("400", 2.0), ("401", 3.0), ("415", 1.0)] {

@@ -9,7 +9,7 @@ use fairlead::event::AlertStatus;
 use super::*;
 
 /// A process that goes with the test.
-struct Process(Child);
+pub struct Process(Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -19,7 +19,7 @@ impl Drop for Process {
 }
 
 /// Starts `program` and returns what follows `address=` in the log line that says where it listens.
-fn start(program: &str, folder: &Path, arguments: &[&str]) -> (Process, String) {
+pub fn start(program: &str, folder: &Path, arguments: &[&str]) -> (Process, String) {
     let mut command = Command::new(program);
     command.current_dir(folder).args(arguments).stdout(Stdio::null()).stderr(Stdio::piped());
     let mend = "is needed by this test: apt-get install prometheus prometheus-alertmanager";
@@ -41,8 +41,14 @@ fn start(program: &str, folder: &Path, arguments: &[&str]) -> (Process, String) 
     }
 }
 
-fn write(folder: &Path, name: &str, text: String) {
+pub fn write(folder: &Path, name: &str, text: String) {
     std::fs::write(folder.join(name), text).unwrap();
+}
+
+/// Configured by the folder's `alertmanager.yml`.
+pub fn alertmanager(folder: &Path) -> (Process, String) {
+    let flags = ["--config.file=alertmanager.yml", "--storage.path=am", "--web.listen-address=127.0.0.1:0"];
+    start("prometheus-alertmanager", folder, &[&flags[..], &["--cluster.listen-address="]].concat())
 }
 
 /// Fires at once; one alert for ever, the other until `until` (seconds since the epoch).
@@ -71,9 +77,7 @@ async fn prometheus_and_alertmanager_tell_the_same_alerts_through_both_doors() {
              http_config: {{authorization: {{credentials: {TOKEN}}}}}\n"
         ),
     );
-    let flags = ["--config.file=alertmanager.yml", "--storage.path=am", "--web.listen-address=127.0.0.1:0"];
-    let flags = [&flags[..], &["--cluster.listen-address="]].concat();
-    let (_alertmanager, alertmanager) = start("prometheus-alertmanager", folder.path(), &flags);
+    let (_alertmanager, alertmanager) = alertmanager(folder.path());
     write(folder.path(), "rules.yml", rules(Clock::wall().now().0 / 1000 + 12));
     write(
         folder.path(),

@@ -208,6 +208,10 @@ impl Log for MemoryLog {
     fn must_renew(&self) -> bool {
         false
     }
+
+    fn in_doubt(&mut self) -> bool {
+        false
+    }
 }
 
 impl Reader for MemoryLog {

@@ -12,7 +12,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::{assert_told_once, clock, config, fake, incident, until};
+use super::{ACTIONS, assert_told_once, clock, config, fake, incident, until};
 use crate::harness::apache::{Kafka, tool, unique};
 
 struct Site {
@@ -88,9 +88,9 @@ async fn a_sink_that_was_stopped_goes_on_from_its_journal() {
     let sink = start(site.config(&fake, &clock, "a"));
     site.until_committed(3, &fake).await;
     stop(sink).await;
-    site.tell("inc", 3, 5);
+    site.tell("inc", 3, ACTIONS);
     let sink = start(site.config(&fake, &clock, "a"));
-    site.until_committed(5, &fake).await;
+    site.until_committed(ACTIONS as i64, &fake).await;
     assert_told_once(&fake, "inc", "stopped and started");
     stop(sink).await;
 }
@@ -106,8 +106,8 @@ async fn two_members_share_the_incidents_and_when_one_leaves_the_other_goes_on()
     names.iter().for_each(|name| site.tell(name, 2, 3));
     site.until_committed(24, &fake).await;
     stop(a).await;
-    names.iter().for_each(|name| site.tell(name, 3, 5));
-    site.until_committed(40, &fake).await;
+    names.iter().for_each(|name| site.tell(name, 3, ACTIONS));
+    site.until_committed(8 * ACTIONS as i64, &fake).await;
     names.iter().for_each(|name| assert_told_once(&fake, name, "two members"));
     stop(b).await;
 }

@@ -7,7 +7,7 @@ use crate::embedded::slack::{Control, Fault, Reply, Request, Workspace};
 use crate::event::{Level, SlackAction, SlackActionKind, SlackOutcome, SlackStatus};
 use crate::record::{EventTime, Offset, Partition};
 use crate::sink::slack::call::{Answer, Call};
-use crate::sink::slack::ledger::Ledger;
+use crate::sink::slack::ledger::{Ledger, Slots};
 
 const TOKEN: &str = "xoxb-test";
 pub const SETTLE_MS: i64 = 10_000;
@@ -23,11 +23,14 @@ pub struct World {
     pub journal: Vec<SlackOutcome>,
     pub committed: Offset,
     pub now: EventTime,
+    /// What the topic of actions has lost since: everything before.
+    pub forgotten: Offset,
     /// How many steps are left until the sink is killed.
     pub fuse: Option<u32>,
 }
 
 /// The process died at a step.
+#[derive(Debug)]
 pub struct Killed;
 
 impl World {
@@ -40,6 +43,7 @@ impl World {
             journal: Vec::new(),
             committed: Offset(0),
             now: EventTime(1_700_000_000_000),
+            forgotten: Offset(0),
             fuse: None,
         };
         world.restart();
@@ -72,7 +76,7 @@ impl World {
         }
     }
 
-    fn take_in(&mut self) -> Result<(), Killed> {
+    pub fn take_in(&mut self) -> Result<(), Killed> {
         while self.read < self.actions.len() {
             let offset = Offset(i64::try_from(self.read).unwrap());
             let superseded = self.ledger.accept(PARTITION, offset, self.actions[self.read].clone(), self.now);
@@ -83,13 +87,29 @@ impl World {
         self.step()
     }
 
+    /// No longer than so many milliseconds, if nobody kills it before.
+    pub fn run_for(&mut self, ms: i64) {
+        let until = self.now.plus_ms(ms);
+        assert!(self.run_until(Some(until)).is_ok());
+        self.now = self.now.max(until);
+    }
+
     pub fn run_until_killed(&mut self) -> Result<(), Killed> {
+        self.run_until(None)
+    }
+
+    fn run_until(&mut self, until: Option<EventTime>) -> Result<(), Killed> {
         for _ in 0..10_000 {
             self.take_in()?;
-            let Some(work) = self.ledger.next(self.now) else {
+            for (key, offset) in self.ledger.missing(self.now) {
+                let place = usize::try_from(offset.0).ok().filter(|_| offset >= self.forgotten);
+                let action = place.and_then(|place| self.actions.get(place).cloned());
+                self.ledger.supply(&key, offset, action, self.now);
+            }
+            let Some(work) = self.ledger.choose(Slots { free: 1, spare: 0 }, self.now).pop() else {
                 match self.ledger.wake_at(self.now) {
-                    Some(at) => self.now = at.max(self.now.plus_ms(1)),
-                    None => return Ok(()),
+                    Some(at) if until.is_none_or(|until| at <= until) => self.now = at.max(self.now.plus_ms(1)),
+                    _ => return Ok(()),
                 }
                 continue;
             };
@@ -139,6 +159,8 @@ impl World {
         let spelled = match kind {
             SlackActionKind::PostRoot | SlackActionKind::UpdateRoot => "root",
             SlackActionKind::Reply => "reply",
+            SlackActionKind::Log => "log",
+            SlackActionKind::SetGroup => "group",
         };
         self.actions.push(SlackAction {
             id: format!("{incident}/{version}/{kind:?}"),
@@ -150,7 +172,9 @@ impl World {
             text: format!("{incident} {spelled} {version}"),
             blocks: r#"[{"type":"divider"}]"#.into(),
             terminal,
+            broadcast: kind == SlackActionKind::Reply && version % 2 == 0,
             created_at_ms: self.now.0,
+            users: Vec::new(),
         });
         self.actions.len() - 1
     }
@@ -170,6 +194,15 @@ impl World {
                 (root.text.clone(), replies)
             })
             .collect()
+    }
+
+    /// The logs of an incident that stand in a thread whose root is there.
+    pub fn logs(&mut self, incident: &str) -> Vec<String> {
+        let messages = self.workspace.messages("oncall", self.now.0);
+        let there = |ts| messages.iter().any(|(other, _)| *other == ts);
+        let logs = messages.iter().filter(|(_, message)| message.thread.is_some_and(there));
+        let logs = logs.map(|(_, message)| message.text.clone());
+        logs.filter(|text| text.starts_with(&format!("{incident} log "))).collect()
     }
 
     pub fn posted(&mut self, text: &str) -> usize {

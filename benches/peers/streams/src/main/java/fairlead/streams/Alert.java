@@ -46,6 +46,7 @@ final class Alert {
         alert.level = in.isPresent() ? in.readEnum(LEVELS) : null;
         alert.mention = in.readEnum(MENTIONS);
         alert.levelReason = in.readOptionalString();
+        in.readOptionalString(); // episodes are for sources that tell no start: the workload has none
         return alert;
     }
 

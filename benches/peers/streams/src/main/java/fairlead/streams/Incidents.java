@@ -9,7 +9,7 @@ import java.util.function.Consumer;
 import java.util.function.Predicate;
 
 /** src/operator/incident.rs: turns levelled alerts into incidents, told each time something visible changes. */
-final class Incidents implements Operator<Incidents.Memory> {
+final class Incidents implements Operator<Incidents.Memory, Incident> {
     private static final long RESOLVE_AFTER_MS = 300_000;
     private static final long REOPEN_WITHIN_MS = 1_800_000;
     private static final long STALE_AFTER_MS = 18_000_000;

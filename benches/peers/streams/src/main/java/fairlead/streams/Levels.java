@@ -6,7 +6,7 @@ import java.util.List;
 import java.util.function.Consumer;
 
 /** src/operator/level.rs: gives every alert its level and whom it may wake; remembers how often each episode was told. */
-final class Levels implements Operator<Levels.Memory> {
+final class Levels implements Operator<Levels.Memory, Incident> {
     private static final int ALERTS_MAX = 1_000;
     private static final long FORGET_AFTER_MS = 86_400_000;
     private static final long REPEAT_GAP_MS = 30_000;

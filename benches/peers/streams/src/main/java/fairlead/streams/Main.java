@@ -73,19 +73,21 @@ public final class Main {
 
     private static Topology ospbench(Properties properties) {
         Traffic.Schemas schemas = new Traffic.Schemas(
-                schema(properties, "flow"), schema(properties, "speed"), schema(properties, "aggregate"));
+                schema(properties, "flow"), schema(properties, "speed"), schema(properties, "change"));
         return new Topology()
                 .addSource("flows", IN, IN, topic(properties, "flow"))
                 .addSource("speeds", IN, IN, topic(properties, "speed"))
                 .addProcessor("traffic", () -> new Traffic(schemas), "flows", "speeds")
-                .addStateStore(cached(Traffic.WAITING, Traffic.observations()), "traffic")
-                .addStateStore(cached(Traffic.LANES, Traffic.lists()), "traffic")
-                .addSink("aggregates", topic(properties, "aggregate"), OUT, OUT, "traffic");
+                .addStateStore(cached(Traffic.WAITING, Serdes.String(), Traffic.observations()), "traffic")
+                .addStateStore(cached(Traffic.LANES, Serdes.String(), Traffic.lists()), "traffic")
+                .addStateStore(cached(Traffic.CHANGES, Serdes.ByteArray(), State.serde(Changes.Memory::read)), "traffic")
+                .addStateStore(store(Traffic.TIMERS, Serdes.ByteArray()), "traffic")
+                .addSink("changes", topic(properties, "change"), OUT, OUT, "traffic");
     }
 
     /** What comes and goes between two commits is then written nowhere. */
-    private static <V> StoreBuilder<?> cached(String name, Serde<V> values) {
-        return Stores.keyValueStoreBuilder(Stores.persistentKeyValueStore(name), Serdes.String(), values).withCachingEnabled();
+    private static <K, V> StoreBuilder<?> cached(String name, Serde<K> keys, Serde<V> values) {
+        return Stores.keyValueStoreBuilder(Stores.persistentKeyValueStore(name), keys, values).withCachingEnabled();
     }
 
     private static <V> StoreBuilder<?> store(String name, Serde<V> values) {

@@ -38,10 +38,10 @@ final class Oncall implements Processor<byte[], byte[], byte[], byte[]> {
     private final AvroWriter out = new AvroWriter();
     private ProcessorContext<byte[], byte[]> context;
     private Timers timers;
-    private List<Stage<? extends State>> stages;
-    private Stage<Levels.Memory> level;
-    private Stage<Incidents.Memory> incident;
-    private Stage<Suspects.Memory> suspect;
+    private List<Stage<? extends State, Incident>> stages;
+    private Stage<Levels.Memory, Incident> level;
+    private Stage<Incidents.Memory, Incident> incident;
+    private Stage<Suspects.Memory, Incident> suspect;
     private boolean quiet = true;
 
     Oncall(Schemas schemas) {

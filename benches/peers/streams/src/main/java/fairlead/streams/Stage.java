@@ -6,14 +6,14 @@ import java.util.function.Consumer;
 import java.util.function.Supplier;
 
 /** An operator with the store of its states, and the timers that wake them. */
-final class Stage<S extends State> {
+final class Stage<S extends State, T> {
     private final int number;
-    private final Operator<S> operator;
+    private final Operator<S, T> operator;
     private final Supplier<S> empty;
     private final KeyValueStore<byte[], S> store;
     private final Timers timers;
 
-    Stage(int number, Operator<S> operator, Supplier<S> empty, KeyValueStore<byte[], S> store, Timers timers) {
+    Stage(int number, Operator<S, T> operator, Supplier<S> empty, KeyValueStore<byte[], S> store, Timers timers) {
         this.number = number;
         this.operator = operator;
         this.empty = empty;
@@ -46,7 +46,7 @@ final class Stage<S extends State> {
         store.put(key, state);
     }
 
-    void goOff(byte[] key, long at, Consumer<Incident> tell) {
+    void goOff(byte[] key, long at, Consumer<T> tell) {
         S state = store.get(key);
         if (state == null || state.timerAt != at) {
             return; // forgotten, or another timer stands for it

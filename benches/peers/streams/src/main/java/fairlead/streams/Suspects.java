@@ -7,7 +7,7 @@ import java.util.List;
 import java.util.function.Consumer;
 
 /** src/operator/suspects.rs: says of every incident which deploys of its service may have caused it. */
-final class Suspects implements Operator<Suspects.Memory> {
+final class Suspects implements Operator<Suspects.Memory, Incident> {
     private static final int DEPLOYS_MAX = 50;
     private static final int INCIDENTS_MAX = 60;
 

@@ -17,33 +17,38 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.function.BiConsumer;
 import java.util.function.Function;
-import java.util.function.ToIntFunction;
 import java.util.function.ToLongFunction;
 
 /**
- * OSPBench's join and tumbling window, as benches/ospbench/ defines them, on Kafka Streams. As in OSPBench's own, lanes are gathered in a
- * key-value store until all are there, and what was not completed is cleared out every ten seconds of stream time. Other than there,
- * all observations of a measurement point are in one partition already, so that neither stage needs another topic.
+ * OSPBench's join, tumbling and sliding window, as benches/ospbench/ defines them, on Kafka Streams. As in OSPBench's own, lanes are
+ * gathered in a key-value store until all are there, and what was not completed is cleared out every ten seconds of stream time. Other
+ * than there, all observations of a measurement point are in one partition already, so that no stage needs another topic; and what
+ * waits in the sliding window is woken by its deadline, as in ours.
  */
 final class Traffic implements Processor<byte[], byte[], byte[], byte[]> {
     static final String WAITING = "waiting";
     static final String LANES = "lanes";
+    static final String CHANGES = "changes";
+    static final String TIMERS = "timers";
 
-    private static final long INTERVAL_MS = 1_000;
+    static final long INTERVAL_MS = 1_000;
     private static final long GRACE_MS = 5_000;
     private static final Duration CLEARED_EVERY = Duration.ofSeconds(10);
     private static final int ENVELOPE_BYTES = 5;
 
     /** Schema numbers of what is read and written. */
-    record Schemas(int flow, int speed, int aggregate) {}
+    record Schemas(int flow, int speed, int change) {}
 
     private final Schemas schemas;
+    private final Changes changes = new Changes();
     private final AvroWriter out = new AvroWriter();
     private ProcessorContext<byte[], byte[]> context;
     /** By measurement point, lane, interval and kind. */
     private KeyValueStore<String, Observation> waiting;
     /** By measurement point and interval. */
     private KeyValueStore<String, List<LaneReading>> lanes;
+    private Stage<Changes.Memory, Change> stage;
+    private Timers timers;
 
     Traffic(Schemas schemas) {
         this.schemas = schemas;
@@ -54,6 +59,10 @@ final class Traffic implements Processor<byte[], byte[], byte[], byte[]> {
         this.context = context;
         waiting = context.getStateStore(WAITING);
         lanes = context.getStateStore(LANES);
+        timers = new Timers(context.getStateStore(TIMERS));
+        stage = new Stage<>(
+                0, changes, () -> new Changes.Memory(new ArrayList<>(8), new ArrayList<>(2)), context.getStateStore(CHANGES),
+                timers);
         context.schedule(CLEARED_EVERY, PunctuationType.STREAM_TIME, now -> {
             clear(waiting, Observation::timestamp, now);
             clear(lanes, list -> list.get(0).timestamp(), now);
@@ -62,6 +71,7 @@ final class Traffic implements Processor<byte[], byte[], byte[], byte[]> {
 
     @Override
     public void process(Record<byte[], byte[]> record) {
+        fireUntil(record.timestamp());
         int schema = ByteBuffer.wrap(record.value()).getInt(1);
         AvroReader in = new AvroReader(record.value(), ENVELOPE_BYTES);
         boolean isFlow = schema == schemas.flow;
@@ -86,7 +96,7 @@ final class Traffic implements Processor<byte[], byte[], byte[], byte[]> {
 
     private void gather(Record<byte[], byte[]> record, String measurementId, LaneReading reading) {
         if (reading.numLanes() == 1) {
-            forward(record, measurementId, List.of(reading));
+            compare(record, Aggregate.of(measurementId, List.of(reading)));
             return;
         }
         String key = measurementId + '/' + reading.timestamp();
@@ -96,47 +106,42 @@ final class Traffic implements Processor<byte[], byte[], byte[], byte[]> {
         if (all.stream().allMatch(lane -> lane.numLanes() == all.size())) {
             lanes.delete(key);
             all.sort(Comparator.comparing(LaneReading::lane));
-            forward(record, measurementId, all);
+            compare(record, Aggregate.of(measurementId, all));
         } else {
             lanes.put(key, all);
         }
     }
 
-    private void forward(Record<byte[], byte[]> record, String measurementId, List<LaneReading> all) {
-        LaneReading first = all.get(0);
-        int flow = 0;
-        double speed = 0;
-        long publishedAt = 0;
-        for (LaneReading lane : all) {
-            flow += lane.flow();
-            speed += lane.speed();
-            publishedAt = Math.max(publishedAt, lane.publishedAt());
-        }
-        out.clear();
-        out.writeEnvelope(schemas.aggregate);
-        out.writeString(measurementId);
-        out.writeList(all, (writer, lane) -> writer.writeString(lane.lane()));
-        out.writeLong(first.timestamp());
-        out.writeDouble(first.latitude());
-        out.writeDouble(first.longitude());
-        out.writeLong(flow);
-        out.writeLong(same(all, LaneReading::period));
-        out.writeLong(same(all, LaneReading::flowAccuracy));
-        out.writeDouble(speed / all.size());
-        out.writeLong(same(all, LaneReading::speedAccuracy));
-        out.writeLong(first.numLanes());
-        out.writeLong(publishedAt);
-        context.forward(record.withValue(out.toBytes()));
+    private void compare(Record<byte[], byte[]> record, Aggregate aggregate) {
+        byte[] key = record.key();
+        long at = record.timestamp();
+        Changes.Memory memory = stage.load(key);
+        changes.decide(memory, aggregate, at, change -> forward(key, change, at));
+        stage.save(key, memory);
     }
 
-    /** -1 if they differ. */
-    private static int same(List<LaneReading> all, ToIntFunction<LaneReading> field) {
-        int first = field.applyAsInt(all.get(0));
-        return all.stream().allMatch(lane -> field.applyAsInt(lane) == first) ? first : -1;
+    /** Each with its own time. */
+    private void fireUntil(long until) {
+        for (Timers.Timer timer = timers.poll(until); timer != null; timer = timers.poll(until)) {
+            byte[] key = timer.key();
+            long at = timer.at();
+            stage.goOff(key, at, change -> forward(key, change, at));
+        }
+    }
+
+    private void forward(byte[] key, Change change, long at) {
+        out.clear();
+        out.writeEnvelope(schemas.change);
+        change.write(out);
+        context.forward(new Record<>(key, out.toBytes(), at));
     }
 
     private static boolean isClosed(long timestamp, long at) {
-        return at >= timestamp + INTERVAL_MS + GRACE_MS;
+        return at >= closesAt(timestamp);
+    }
+
+    static long closesAt(long timestamp) {
+        return timestamp + INTERVAL_MS + GRACE_MS;
     }
 
     private static <V> void clear(KeyValueStore<String, V> store, ToLongFunction<V> timestamp, long now) {

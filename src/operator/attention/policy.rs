@@ -1,0 +1,150 @@
+//! Whom a change of an incident may wake once people have a hand in it: the one place where that is decided, and the proof that an
+//! escalation chain cannot wake anybody else.
+//!
+//! What alerts ask for was given by the rules of levels, under a law of their own. New here are the end of a mute, which asks for what
+//! the alerts asked for, and the chain. All of it that is finite is walked with the very function that decides.
+
+use serde::Deserialize;
+
+use super::Attend;
+use super::memory::Known;
+use crate::event::words::span;
+use crate::event::{IncidentChange, IncidentState, Level, Mention};
+use crate::record::EventTime;
+
+/// One step of the escalation chain.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// Since it opened, or since people are told of it again.
+    pub after_secs: u32,
+    pub mention: Mention,
+}
+
+/// How an incident stands, as far as that decides whom a change of it wakes.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing {
+    pub state: IncidentState,
+    pub level: Level,
+    pub muted: bool,
+    pub acknowledged: bool,
+}
+
+/// What is muted, low or resolved wakes nobody; who has it in hand is woken only when it gets worse or comes back.
+pub fn mention(change: IncidentChange, standing: Standing, asked: Mention) -> Mention {
+    let Standing { state, level, muted, acknowledged } = standing;
+    if muted || level == Level::Low || state == IncidentState::Resolved {
+        return Mention::Nobody;
+    }
+    match change {
+        IncidentChange::Opened | IncidentChange::Escalated | IncidentChange::Reopened => asked,
+        IncidentChange::Unmuted | IncidentChange::Unattended if !acknowledged => asked,
+        _ => Mention::Nobody,
+    }
+}
+
+impl Known {
+    pub fn standing(&self) -> Standing {
+        Standing {
+            state: self.snapshot.state,
+            level: self.snapshot.level,
+            muted: self.is_muted(),
+            acknowledged: self.is_acknowledged(),
+        }
+    }
+}
+
+/// How many ways lead through the chain of a configuration, and how many of them to a mention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ways {
+    pub all: usize,
+    pub waking: usize,
+}
+
+const LEVELS: [Level; 4] = [Level::Low, Level::Medium, Level::High, Level::Critical];
+const STATES: [IncidentState; 2] = [IncidentState::Open, IncidentState::Resolved];
+
+impl Attend {
+    /// The step that is next, and when, unless somebody has it in hand.
+    pub fn next_step(&self, known: &Known) -> Option<(EventTime, &Step)> {
+        let step = self.escalation.get(usize::try_from(known.steps).ok()?)?;
+        let waits = self.climbs(known.standing());
+        waits.then(|| (EventTime(known.waits_since_ms).plus_ms(i64::from(step.after_secs) * 1_000), step))
+    }
+
+    fn climbs(&self, standing: Standing) -> bool {
+        let Standing { state, level, muted, acknowledged } = standing;
+        state == IncidentState::Open && !muted && !acknowledged && level >= self.escalation_level_at_least
+    }
+
+    /// Nobody took it in hand in time.
+    pub fn unattended(known: &Known, step: &Step, at: EventTime) -> Known {
+        let mut next = known.anew();
+        next.steps = next.steps.saturating_add(1);
+        next.judged_at_ms = next.judged_at_ms.max(at.0);
+        let waited = span(at.since_ms(EventTime(known.waits_since_ms)));
+        let told = match step.mention {
+            Mention::Nobody => "nobody",
+            Mention::Owner => "the owner",
+            Mention::Sre => "SRE",
+            Mention::Here => "who is here",
+            Mention::Channel => "the channel",
+        };
+        next.log(&format!("nobody had it in hand for {waited}: told {told}"), at);
+        let attention = next.attention_mut();
+        attention.escalations = attention.escalations.saturating_add(1);
+        next.snapshot.mention = mention(IncidentChange::Unattended, next.standing(), step.mention);
+        next.told(IncidentChange::Unattended, at)
+    }
+
+    /// Every way was walked: of a configuration without problems none that wakes begins at what is low, resolved, muted, or in hand.
+    pub fn mention_ways(&self) -> Ways {
+        let mut ways = Ways { all: 0, waking: 0 };
+        self.walk(|_, standing, mention| {
+            ways.all += 1;
+            ways.waking += usize::from(self.climbs(standing) && mention != Mention::Nobody);
+        });
+        ways
+    }
+
+    fn walk(&self, mut visit: impl FnMut(&Step, Standing, Mention)) {
+        for step in &self.escalation {
+            for state in STATES {
+                for level in LEVELS {
+                    for (muted, acknowledged) in [(false, false), (false, true), (true, false), (true, true)] {
+                        let standing = Standing { state, level, muted, acknowledged };
+                        visit(step, standing, mention(IncidentChange::Unattended, standing, step.mention));
+                    }
+                }
+            }
+        }
+    }
+
+    pub fn chain_problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if self.escalation_level_at_least == Level::Low {
+            problems
+                .push("escalation_level_at_least: level low never mentions: say medium, high or critical".to_owned());
+        }
+        for (at, step) in self.escalation.iter().enumerate() {
+            let before = at.checked_sub(1).map_or(0, |before| self.escalation[before].after_secs);
+            if step.after_secs <= before {
+                let later = "must be later than the step before it, and than the opening";
+                problems.push(format!("escalation[{at}].after_secs: {later}"));
+            }
+            if step.mention == Mention::Nobody {
+                problems.push(format!("escalation[{at}].mention: a step that tells nobody is none: leave it out"));
+            }
+        }
+        self.walk(|_, standing, mention| {
+            let silent = standing.muted
+                || standing.acknowledged
+                || standing.level == Level::Low
+                || standing.state == IncidentState::Resolved;
+            if silent && mention != Mention::Nobody {
+                problems.push(format!("escalation: would mention {mention:?} though it is {standing:?}"));
+            }
+        });
+        problems
+    }
+}

@@ -1,0 +1,183 @@
+//! What rules would have said of a recorded series: the detections, and, if it is labelled, how many were right and how early.
+//!
+//! A detection is right if its episode and a labelled stretch overlap: a forecast comes before it and is still there when it begins.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::csv::Row;
+use super::episode::Change;
+use super::intake::Dropped;
+use super::rule::{Observed, Rule, State};
+use crate::record::EventTime;
+
+const DAY_MS: f64 = 86_400_000.0;
+
+#[derive(Debug, Serialize)]
+pub struct Report {
+    pub samples: usize,
+    pub days: f64,
+    /// Labelled stretches; `None` if the series has no labels.
+    pub labelled: Option<usize>,
+    pub rules: Vec<Outcome>,
+}
+
+/// Of one rule.
+#[derive(Debug, Serialize)]
+pub struct Outcome {
+    pub rule: String,
+    pub detections: Vec<Detection>,
+    pub detections_a_day: f64,
+    pub dropped: BTreeMap<Dropped, usize>,
+    pub judged: Option<Judged>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Detection {
+    pub began_at_ms: i64,
+    /// `None` while it fires or recovers at the end of the series.
+    pub ended_at_ms: Option<i64>,
+    pub reason: String,
+    pub right: Option<bool>,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+pub struct Judged {
+    /// Right detections among all; `None` if there are none.
+    pub precision: Option<f64>,
+    /// Labelled stretches that were detected.
+    pub found: usize,
+    /// From the first right detection to the beginning of its stretch, on average; negative: it came later.
+    pub lead_secs: Option<f64>,
+}
+
+/// First and last time.
+type Stretch = (EventTime, EventTime);
+
+pub fn backtest(rules: &[Rule], rows: &[Row]) -> Report {
+    let labelled = rows.iter().any(|row| row.label.is_some()).then(|| stretches(rows));
+    let span = rows.first().zip(rows.last()).map_or(0, |(first, last)| last.sample.at.since_ms(first.sample.at));
+    let days = span.max(0) as f64 / DAY_MS;
+    let rules = rules.iter().map(|rule| outcome(rule, rows, labelled.as_deref(), days)).collect();
+    Report { samples: rows.len(), days, labelled: labelled.map(|stretches| stretches.len()), rules }
+}
+
+pub fn stretches(rows: &[Row]) -> Vec<Stretch> {
+    let runs = rows.chunk_by(|a, b| (a.label == Some(true)) == (b.label == Some(true)));
+    let wrong = runs.filter(|run| run[0].label == Some(true));
+    wrong.map(|run| (run[0].sample.at, run[run.len() - 1].sample.at)).collect()
+}
+
+fn outcome(rule: &Rule, rows: &[Row], labelled: Option<&[Stretch]>, days: f64) -> Outcome {
+    let mut state = State::default();
+    let mut detections = Vec::new();
+    let mut dropped = BTreeMap::new();
+    for row in rows {
+        let at = row.sample.at;
+        // What would have woken the rule while nothing was told.
+        for due in rule.deadline(&state).into_iter().flat_map(|due| [due, due.plus_ms(i64::from(rule.for_secs) * 1000)])
+        {
+            if due < at {
+                note(&mut detections, rule.due(&mut state, due), due);
+            }
+        }
+        match rule.observe(&mut state, row.sample) {
+            Ok(observed) => note(&mut detections, observed, at),
+            Err(reason) => *dropped.entry(reason).or_default() += 1,
+        }
+    }
+    let judged = labelled.map(|stretches| judge(&mut detections, stretches));
+    let detections_a_day = if days > 0.0 { detections.len() as f64 / days } else { 0.0 };
+    Outcome { rule: rule.name.clone(), detections, detections_a_day, dropped, judged }
+}
+
+fn note(detections: &mut Vec<Detection>, observed: Observed, at: EventTime) {
+    match observed.change {
+        Some(Change::Began) => {
+            let reason = observed.reading.reason.to_string();
+            detections.push(Detection { began_at_ms: at.0, ended_at_ms: None, reason, right: None });
+        }
+        Some(Change::Ended) => {
+            if let Some(open) = detections.last_mut() {
+                open.ended_at_ms = Some(at.0);
+            }
+        }
+        Some(Change::Recovering | Change::Resumed) | None => {}
+    }
+}
+
+fn judge(detections: &mut [Detection], stretches: &[Stretch]) -> Judged {
+    let overlap = |one: &Detection, (from, to): &Stretch| {
+        one.began_at_ms <= to.0 && one.ended_at_ms.is_none_or(|ended| ended >= from.0)
+    };
+    for one in detections.iter_mut() {
+        one.right = Some(stretches.iter().any(|stretch| overlap(one, stretch)));
+    }
+    let first = |stretch: &Stretch| {
+        let one = detections.iter().find(|one| overlap(one, stretch))?;
+        Some((stretch.0.0 - one.began_at_ms) as f64 / 1000.0)
+    };
+    let leads: Vec<f64> = stretches.iter().filter_map(first).collect();
+    let part = |of: f64, all: usize| (all > 0).then(|| of / all as f64);
+    let right = detections.iter().filter(|one| one.right == Some(true)).count();
+    Judged {
+        precision: part(right as f64, detections.len()),
+        found: leads.len(),
+        lead_secs: part(leads.iter().sum(), leads.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::csv;
+    use super::*;
+
+    fn rule(yaml: &str) -> Rule {
+        serde_saphyr::from_str(yaml).unwrap()
+    }
+
+    #[test]
+    fn a_forecast_is_judged_by_the_stretch_that_it_foresaw() {
+        let rise = |minute: i64| if minute < 300 { minute as f64 } else { 0.0 };
+        let lines =
+            (0..600).map(|minute| format!("{},{},{}", minute * 60, rise(minute), u8::from(rise(minute) > 250.0)));
+        let rows = csv::rows(&lines.collect::<Vec<_>>().join("\n")).unwrap();
+        let forecast = rule("{ name: full, detect: { forecast: { above: 250, horizon_secs: 3600 } } }");
+        let report = backtest(&[forecast], &rows);
+        let outcome = &report.rules[0];
+        assert_eq!((report.labelled, outcome.detections.len()), (Some(1), 1));
+        let judged = outcome.judged.as_ref().unwrap();
+        assert_eq!((judged.precision, judged.found), (Some(1.0), 1));
+        assert!((3300.0..=3780.0).contains(&judged.lead_secs.unwrap()), "{judged:?}");
+        assert!(outcome.detections[0].ended_at_ms.is_some_and(|at| at > 300 * 60_000));
+        assert!(outcome.detections[0].reason.contains("crosses 250 in about"), "{}", outcome.detections[0].reason);
+    }
+
+    #[test]
+    fn absence_is_seen_between_two_samples() {
+        let rows = csv::rows("0,1\n60,1\n4000,1\n4060,1\n6000,1").unwrap();
+        let rules = [
+            "{ name: gone, detect: { absence: { after_secs: 600 } }, recovering_secs: 30 }",
+            "{ name: gone, detect: { absence: { after_secs: 600 } }, for_secs: 300, recovering_secs: 30 }",
+        ];
+        let report = backtest(&rules.map(rule), &rows);
+        let began = |outcome: &Outcome| outcome.detections.iter().map(|one| one.began_at_ms / 1000).collect::<Vec<_>>();
+        assert_eq!(report.rules.iter().map(began).collect::<Vec<_>>(), [vec![660, 4660], vec![960, 4960]]);
+        assert_eq!(report.rules[0].detections[0].reason, "nothing told for 10 min");
+        assert_eq!(report.labelled, None);
+    }
+
+    #[test]
+    fn what_was_wrong_is_counted() {
+        let rows = csv::rows("0,1,0\n60,1,1\n120,2,1\n60,9,0\n180,NaN,0\n240,5,0").unwrap();
+        let report = backtest(&[rule("{ name: full, detect: { forecast: { above: 4, horizon_secs: 60 } } }")], &rows);
+        let outcome = &report.rules[0];
+        assert_eq!(
+            outcome.dropped.iter().map(|(why, count)| (*why, *count)).collect::<Vec<_>>(),
+            [(Dropped::NotANumber, 1), (Dropped::Late, 1)]
+        );
+        assert_eq!(outcome.judged, Some(Judged { precision: Some(0.0), found: 0, lead_secs: None }));
+        assert_eq!(stretches(&rows), [(EventTime(60_000), EventTime(120_000))]);
+    }
+}

@@ -1,0 +1,224 @@
+//! A rule as it is written, and all that it remembers of one series.
+//!
+//! ```yaml
+//! - { name: disk-full, detect: { forecast: { above: 90, horizon_secs: 14400 } }, for_secs: 300 }
+//! - { name: errors, detect: { baseline: { over_secs: 86400, points: 5 } } }
+//! - { name: odd, detect: { ensemble: { at_least: 2, of: [{ shift: {} }, { unusual: {} }, { same_time: { period: day } }] } } }
+//! ```
+
+use serde::{Deserialize, Serialize};
+
+use super::absence::{self, Absence};
+use super::baseline::{self, Baseline};
+use super::episode::{Change, Episode};
+use super::forecast::{self, Forecast};
+use super::intake::{Dropped, Intake};
+use super::monotone::{self, Monotone};
+use super::same_time::{self, SameTime};
+use super::shift::{self, Shift};
+use super::unusual::{self, Unusual};
+use super::{Reading, Sample};
+use crate::record::EventTime;
+
+/// Of the states. A state of another version is forgotten: it cannot be read into what it was not made for.
+pub const VERSION: i32 = 1;
+const MEMBERS_MAX: usize = 8;
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    pub name: String,
+    pub detect: Detect,
+    /// The series is a counter: its rate a second is looked at.
+    #[serde(default)]
+    pub counter: bool,
+    /// So long it must hold.
+    #[serde(default)]
+    pub for_secs: u32,
+    /// So long it must be well again.
+    #[serde(default = "recovering_secs")]
+    pub recovering_secs: u32,
+}
+
+fn recovering_secs() -> u32 {
+    900
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Detect {
+    Forecast(Forecast),
+    Monotone(Monotone),
+    Shift(Shift),
+    SameTime(SameTime),
+    Baseline(Baseline),
+    Absence(Absence),
+    Unusual(Unusual),
+    Ensemble(Ensemble),
+}
+
+/// As strong as the `at_least`th strongest of its members, and its reason is that of the strongest.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ensemble {
+    pub at_least: usize,
+    pub of: Vec<Detect>,
+}
+
+/// Of one rule and one series. Bounded, whatever comes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    version: i32,
+    intake: Intake,
+    /// Of each member, or of the one detector.
+    memories: Vec<Memory>,
+    pub episode: Episode,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum Memory {
+    Forecast(forecast::State),
+    Monotone(monotone::State),
+    Shift(shift::State),
+    SameTime(same_time::State),
+    Baseline(baseline::State),
+    Absence(absence::State),
+    Unusual(unusual::State),
+}
+
+/// What a sample, or a deadline that passed, came to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Observed {
+    pub reading: Reading,
+    pub change: Option<Change>,
+}
+
+impl Rule {
+    /// What is wrong with it, each with what to mend.
+    pub fn problems(&self) -> Vec<String> {
+        let named = (self.name.trim().is_empty()).then(|| "a rule needs a name".to_owned());
+        let of_rule = |problem: String| format!("rule `{}`: {problem}", self.name);
+        named.into_iter().chain(self.detect.problems().into_iter().map(of_rule)).collect()
+    }
+
+    pub fn observe(&self, state: &mut State, sample: Sample) -> Result<Observed, Dropped> {
+        self.fit(state);
+        let taken = state.intake.take(sample, self.counter)?;
+        let reading = |(detect, memory): (&Detect, &mut Memory)| detect.observe(memory, taken);
+        let readings = self.detect.members().iter().zip(&mut state.memories).map(reading).collect();
+        Ok(self.conclude(state, readings, taken.at))
+    }
+
+    /// When it wants to be asked although no sample came.
+    pub fn deadline(&self, state: &State) -> Option<EventTime> {
+        let deadline = |(detect, memory): (&Detect, &Memory)| {
+            let (absence, memory) = detect.absence(memory)?;
+            absence.deadline(memory)
+        };
+        self.detect.members().iter().zip(&state.memories).filter_map(deadline).min()
+    }
+
+    /// What its deadline says that has passed. Only absence is seen without a sample.
+    pub fn due(&self, state: &mut State, at: EventTime) -> Observed {
+        self.fit(state);
+        let due = |(detect, memory): (&Detect, &Memory)| {
+            detect.absence(memory).map_or(Reading::NOTHING, |(absence, memory)| absence.due(memory, at))
+        };
+        let readings = self.detect.members().iter().zip(&state.memories).map(due).collect();
+        self.conclude(state, readings, at)
+    }
+
+    /// From 0 to 1, for a benchmark that takes a score a row: what `unusual` has to tell anew.
+    pub fn news(&self, state: &State) -> f64 {
+        let news = |memory: &Memory| if let Memory::Unusual(memory) = memory { memory.news() } else { 0.0 };
+        state.memories.iter().map(news).fold(0.0, f64::max)
+    }
+
+    fn conclude(&self, state: &mut State, mut readings: Vec<Reading>, at: EventTime) -> Observed {
+        readings.sort_by(|a, b| b.strength.total_cmp(&a.strength));
+        let needed = if let Detect::Ensemble(ensemble) = &self.detect { ensemble.at_least } else { 1 };
+        let strength = readings.get(needed.saturating_sub(1)).map_or(0.0, |reading| reading.strength);
+        let reason = readings.first().map_or(Reading::NOTHING, |strongest| *strongest).reason;
+        let (for_ms, recovering_ms) = (i64::from(self.for_secs) * 1000, i64::from(self.recovering_secs) * 1000);
+        let change = state.episode.step(strength, at, for_ms, recovering_ms);
+        Observed { reading: Reading { strength, reason }, change }
+    }
+
+    /// A state of another version, or of a rule that was another, is no memory of this one.
+    fn fit(&self, state: &mut State) {
+        let members = self.detect.members();
+        let fits = state.version == VERSION
+            && members.len() == state.memories.len()
+            && members.iter().zip(&state.memories).all(|(detect, memory)| detect.remembers(memory));
+        if !fits {
+            let memories = members.iter().filter_map(Detect::memory).collect();
+            *state = State { version: VERSION, memories, ..State::default() };
+        }
+    }
+}
+
+impl Detect {
+    fn members(&self) -> &[Self] {
+        if let Self::Ensemble(ensemble) = self { &ensemble.of } else { std::slice::from_ref(self) }
+    }
+
+    fn problems(&self) -> Vec<String> {
+        match self {
+            Self::Forecast(detector) => detector.problems(),
+            Self::Monotone(detector) => detector.problems(),
+            Self::Shift(detector) => detector.problems(),
+            Self::SameTime(detector) => detector.problems(),
+            Self::Baseline(detector) => detector.problems(),
+            Self::Absence(detector) => detector.problems(),
+            Self::Unusual(_) => Vec::new(),
+            Self::Ensemble(Ensemble { at_least, of }) => {
+                let mut problems: Vec<String> = of.iter().flat_map(Self::problems).collect();
+                if of.len() > MEMBERS_MAX || !(1..=of.len()).contains(at_least) {
+                    problems
+                        .push(format!("ensemble: at most {MEMBERS_MAX} members, and at_least from 1 to their number"));
+                }
+                if of.iter().any(|member| matches!(member, Self::Ensemble(_))) {
+                    problems.push("ensemble: an ensemble is no member of another: list its members".to_owned());
+                }
+                problems
+            }
+        }
+    }
+
+    fn memory(&self) -> Option<Memory> {
+        Some(match self {
+            Self::Forecast(_) => Memory::Forecast(Default::default()),
+            Self::Monotone(_) => Memory::Monotone(Default::default()),
+            Self::Shift(_) => Memory::Shift(Default::default()),
+            Self::SameTime(_) => Memory::SameTime(Default::default()),
+            Self::Baseline(_) => Memory::Baseline(Default::default()),
+            Self::Absence(_) => Memory::Absence(Default::default()),
+            Self::Unusual(_) => Memory::Unusual(Default::default()),
+            Self::Ensemble(_) => return None,
+        })
+    }
+
+    fn remembers(&self, memory: &Memory) -> bool {
+        self.memory().is_some_and(|own| std::mem::discriminant(&own) == std::mem::discriminant(memory))
+    }
+
+    fn observe(&self, memory: &mut Memory, sample: Sample) -> Reading {
+        match (self, memory) {
+            (Self::Forecast(detector), Memory::Forecast(memory)) => detector.observe(memory, sample),
+            (Self::Monotone(detector), Memory::Monotone(memory)) => detector.observe(memory, sample),
+            (Self::Shift(detector), Memory::Shift(memory)) => detector.observe(memory, sample),
+            (Self::SameTime(detector), Memory::SameTime(memory)) => detector.observe(memory, sample),
+            (Self::Baseline(detector), Memory::Baseline(memory)) => detector.observe(memory, sample),
+            (Self::Absence(detector), Memory::Absence(memory)) => detector.observe(memory, sample.at),
+            (Self::Unusual(detector), Memory::Unusual(memory)) => detector.observe(memory, sample),
+            _ => Reading::NOTHING,
+        }
+    }
+
+    fn absence<'a>(&'a self, memory: &'a Memory) -> Option<(&'a Absence, &'a absence::State)> {
+        match (self, memory) {
+            (Self::Absence(detector), Memory::Absence(memory)) => Some((detector, memory)),
+            _ => None,
+        }
+    }
+}
