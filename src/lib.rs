@@ -20,6 +20,7 @@ pub mod ingest;
 pub mod lineage;
 #[cfg(feature = "runtime")]
 pub mod log;
+pub mod mirror;
 pub mod operator;
 pub mod record;
 #[cfg(feature = "runtime")]

@@ -123,6 +123,9 @@ impl Formats {
             FactKind::Cause => Fact::Cause(self.decode(bytes, expected)?),
             FactKind::Silence => Fact::Silence(self.decode(bytes, expected)?),
             FactKind::Rotation => Fact::Rotation(self.decode(bytes, expected)?),
+            FactKind::MirrorRange => Fact::MirrorRange(self.decode(bytes, expected)?),
+            FactKind::GroupOffset => Fact::GroupOffset(self.decode(bytes, expected)?),
+            FactKind::Audit => Fact::Audit(self.decode(bytes, expected)?),
             FactKind::Own(kind) => Fact::Own(self.open_own(kind, bytes)?),
         })
     }
@@ -142,6 +145,9 @@ impl Formats {
             Fact::Cause(cause) => format.encode(cause, out),
             Fact::Silence(silence) => format.encode(silence, out),
             Fact::Rotation(rotation) => format.encode(rotation, out),
+            Fact::MirrorRange(range) => format.encode(range, out),
+            Fact::GroupOffset(offset) => format.encode(offset, out),
+            Fact::Audit(audit) => format.encode(audit, out),
             Fact::Own(own) => {
                 envelope::begin(format.id, out);
                 out.extend_from_slice(&own.body);

@@ -20,6 +20,9 @@ impl Fact<'_> {
             Fact::Cause(cause) => to_string(cause),
             Fact::Silence(silence) => to_string(silence),
             Fact::Rotation(rotation) => to_string(rotation),
+            Fact::MirrorRange(range) => to_string(range),
+            Fact::GroupOffset(offset) => to_string(offset),
+            Fact::Audit(audit) => to_string(audit),
             Fact::Payload(_) | Fact::Own(_) => return None,
         };
         json.ok()
@@ -40,6 +43,9 @@ impl FactKind {
             FactKind::Cause => from_str(json).map(Fact::Cause),
             FactKind::Silence => from_str(json).map(Fact::Silence),
             FactKind::Rotation => from_str(json).map(Fact::Rotation),
+            FactKind::MirrorRange => from_str(json).map(Fact::MirrorRange),
+            FactKind::GroupOffset => from_str(json).map(Fact::GroupOffset),
+            FactKind::Audit => from_str(json).map(Fact::Audit),
             FactKind::Payload => return Err("a payload as it was received has no JSON".to_owned()),
             FactKind::Own(own) => return Err(format!("a fact of kind {} has no JSON", own.name)),
         };

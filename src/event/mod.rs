@@ -11,6 +11,7 @@ pub mod cause;
 pub mod deploy;
 pub mod incident;
 mod json;
+pub mod migration;
 pub mod own;
 pub mod payload;
 pub mod response;
@@ -30,6 +31,7 @@ pub use incident::{
     Attention, Helped, Incident, IncidentAlert, IncidentChange, IncidentRun, IncidentState, LogEntry, MuteKind, Muted,
     Suspect,
 };
+pub use migration::{Audit, AuditVerdict, GroupOffset, GroupOffsetState, MirrorRange, MirrorRun};
 pub use own::{OwnFact, OwnKind};
 pub use payload::Payload;
 pub use response::{Response, ResponseVerb};
@@ -55,6 +57,9 @@ pub enum Fact<'a> {
     Cause(Cause),
     Silence(Silence),
     Rotation(Rotation),
+    MirrorRange(MirrorRange),
+    GroupOffset(GroupOffset),
+    Audit(Audit),
     Own(OwnFact<'a>),
 }
 
@@ -72,6 +77,9 @@ impl Fact<'_> {
             Fact::Cause(_) => FactKind::Cause,
             Fact::Silence(_) => FactKind::Silence,
             Fact::Rotation(_) => FactKind::Rotation,
+            Fact::MirrorRange(_) => FactKind::MirrorRange,
+            Fact::GroupOffset(_) => FactKind::GroupOffset,
+            Fact::Audit(_) => FactKind::Audit,
             Fact::Own(own) => FactKind::Own(own.kind),
         }
     }
@@ -90,6 +98,9 @@ impl Fact<'_> {
             Fact::Cause(cause) => &cause.service,
             Fact::Silence(silence) => &silence.id,
             Fact::Rotation(rotation) => &rotation.name,
+            Fact::MirrorRange(range) => &range.flow_partition,
+            Fact::GroupOffset(offset) => &offset.group,
+            Fact::Audit(audit) => &audit.flow_partition,
             Fact::Own(own) => &own.key,
         }
     }
@@ -107,6 +118,9 @@ impl Fact<'_> {
             Fact::Cause(cause) => Fact::Cause(cause),
             Fact::Silence(silence) => Fact::Silence(silence),
             Fact::Rotation(rotation) => Fact::Rotation(rotation),
+            Fact::MirrorRange(range) => Fact::MirrorRange(range),
+            Fact::GroupOffset(offset) => Fact::GroupOffset(offset),
+            Fact::Audit(audit) => Fact::Audit(audit),
             Fact::Own(own) => Fact::Own(own.into_owned()),
         }
     }
@@ -149,13 +163,16 @@ pub enum FactKind {
     Cause,
     Silence,
     Rotation,
+    MirrorRange,
+    GroupOffset,
+    Audit,
     #[serde(skip)]
     Own(&'static OwnKind),
 }
 
 impl FactKind {
     /// Those that ship.
-    pub const ALL: [FactKind; 11] = [
+    pub const ALL: [FactKind; 14] = [
         FactKind::Alert,
         FactKind::Deploy,
         FactKind::Incident,
@@ -167,6 +184,9 @@ impl FactKind {
         FactKind::Cause,
         FactKind::Silence,
         FactKind::Rotation,
+        FactKind::MirrorRange,
+        FactKind::GroupOffset,
+        FactKind::Audit,
     ];
 
     pub fn name(self) -> &'static str {
@@ -182,6 +202,9 @@ impl FactKind {
             FactKind::Cause => "cause",
             FactKind::Silence => "silence",
             FactKind::Rotation => "rotation",
+            FactKind::MirrorRange => "mirror_range",
+            FactKind::GroupOffset => "group_offset",
+            FactKind::Audit => "audit",
             FactKind::Own(own) => own.name,
         }
     }
@@ -199,6 +222,8 @@ impl FactKind {
             FactKind::Payload => "endpoint",
             FactKind::Silence => "silence",
             FactKind::Rotation => "rotation",
+            FactKind::MirrorRange | FactKind::Audit => "flow partition",
+            FactKind::GroupOffset => "group",
             FactKind::Own(own) => own.keyed_by,
         }
     }
@@ -217,6 +242,9 @@ impl FactKind {
             FactKind::Cause => include_str!("../../schemas/cause.avsc"),
             FactKind::Silence => include_str!("../../schemas/silence.avsc"),
             FactKind::Rotation => include_str!("../../schemas/rotation.avsc"),
+            FactKind::MirrorRange => include_str!("../../schemas/mirror_range.avsc"),
+            FactKind::GroupOffset => include_str!("../../schemas/group_offset.avsc"),
+            FactKind::Audit => include_str!("../../schemas/audit.avsc"),
             FactKind::Own(own) => own.schema_json,
         }
     }

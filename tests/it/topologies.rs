@@ -144,6 +144,9 @@ fn fact(kind: FactKind, json: &str) -> Fact<'static> {
         FactKind::Cause => Fact::Cause(serde_json::from_str(json).unwrap()),
         FactKind::Silence => Fact::Silence(serde_json::from_str(json).unwrap()),
         FactKind::Rotation => Fact::Rotation(serde_json::from_str(json).unwrap()),
+        FactKind::MirrorRange => Fact::MirrorRange(serde_json::from_str(json).unwrap()),
+        FactKind::GroupOffset => Fact::GroupOffset(serde_json::from_str(json).unwrap()),
+        FactKind::Audit => Fact::Audit(serde_json::from_str(json).unwrap()),
         FactKind::Own(_) => panic!("no example is of an own fact"),
     }
 }
@@ -161,6 +164,9 @@ fn json(fact: &Fact<'_>) -> Value {
         Fact::Cause(fact) => serde_json::to_value(fact),
         Fact::Silence(fact) => serde_json::to_value(fact),
         Fact::Rotation(fact) => serde_json::to_value(fact),
+        Fact::MirrorRange(fact) => serde_json::to_value(fact),
+        Fact::GroupOffset(fact) => serde_json::to_value(fact),
+        Fact::Audit(fact) => serde_json::to_value(fact),
         Fact::Own(_) => panic!("no example is of an own fact"),
     }
     .unwrap()

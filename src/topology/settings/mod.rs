@@ -21,6 +21,7 @@ use super::template::Template;
 use super::yaml::Located;
 use crate::actions::Actions;
 use crate::event::FactKind;
+use crate::mirror::Mirrors;
 use crate::rotation::{self, Rotations};
 
 pub use ingest::{Capacity, Ingest, Limits, Mapping};
@@ -46,6 +47,11 @@ pub struct Settings {
     /// On-call rotations by name; the operator that tells hand-overs finds them in its configuration too.
     #[serde(default)]
     pub rotations: Rotations,
+    /// Clusters besides the application's own, by name: where mirrors read or write.
+    #[serde(default)]
+    pub clusters: BTreeMap<String, Kafka>,
+    #[serde(default)]
+    pub mirrors: Mirrors,
     pub runner: Option<Runner>,
     #[serde(default)]
     pub actions: Actions,

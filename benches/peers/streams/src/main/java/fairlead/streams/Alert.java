@@ -1,6 +1,6 @@
 package fairlead.streams;
 
-/** schemas/alert.avsc. The level operator fills in its last three fields. */
+/** schemas/alert.avsc. The level operator fills in its level, mention and reason. */
 final class Alert {
     enum Status { FIRING, RESOLVED }
 
@@ -27,6 +27,8 @@ final class Alert {
     Level level;
     Mention mention;
     String levelReason;
+    Long mutedUntil;
+    String mutedBy;
 
     static Alert read(AvroReader in) {
         Alert alert = new Alert();
@@ -47,6 +49,8 @@ final class Alert {
         alert.mention = in.readEnum(MENTIONS);
         alert.levelReason = in.readOptionalString();
         in.readOptionalString(); // episodes are for sources that tell no start: the workload has none
+        alert.mutedUntil = in.readOptionalLong();
+        alert.mutedBy = in.readOptionalString();
         return alert;
     }
 

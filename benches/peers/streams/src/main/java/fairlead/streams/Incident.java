@@ -36,12 +36,13 @@ final class Incident {
     /** One alert inside an incident. */
     record ShownAlert(
             String fingerprint, String name, Alert.Status status, Alert.Level level, long startsAt, Long endsAt, int repeats,
-            Double value, String summary, String generatorUrl) {
+            Double value, String summary, String generatorUrl, Long mutedUntil, String mutedBy) {
 
         static ShownAlert read(AvroReader in) {
             return new ShownAlert(
                     in.readString(), in.readString(), in.readEnum(Alert.STATUSES), in.readEnum(Alert.LEVELS), in.readLong(),
-                    in.readOptionalLong(), in.readInt(), in.readOptionalDouble(), in.readString(), in.readOptionalString());
+                    in.readOptionalLong(), in.readInt(), in.readOptionalDouble(), in.readString(), in.readOptionalString(),
+                    in.readOptionalLong(), in.readOptionalString());
         }
 
         void write(AvroWriter out) {
@@ -55,6 +56,8 @@ final class Incident {
             out.writeOptionalDouble(value);
             out.writeString(summary);
             out.writeOptionalString(generatorUrl);
+            out.writeOptionalLong(mutedUntil);
+            out.writeOptionalString(mutedBy);
         }
     }
 
@@ -104,6 +107,7 @@ final class Incident {
         incident.suspects = in.readList(Suspect::read);
         incident.runbookUrl = in.readOptionalString();
         incident.dashboardUrl = in.readOptionalString();
+        in.isPresent(); // attention: null, for a stage after these fills it in
         return incident;
     }
 
@@ -128,6 +132,7 @@ final class Incident {
         out.writeList(suspects, (writer, suspect) -> suspect.write(writer));
         out.writeOptionalString(runbookUrl);
         out.writeOptionalString(dashboardUrl);
+        out.writeOptionalString(null); // attention
     }
 
     Incident copy() {

@@ -115,17 +115,18 @@ final class Incidents implements Operator<Incidents.Memory, Incident> {
             return;
         }
         boolean wasLive = before != null && before.isLive();
+        boolean flapped = wasLive && before.startsAt < alert.startsAt; // it went and came back: told as gone, or its end was missed
         Incident.Change change = null;
         if (!incident.isOpen()) {
             change = Incident.Change.REOPENED;
         } else if (escalates) {
             change = Incident.Change.ESCALATED;
-        } else if (!wasLive && !joinsTheOmitted(incident, before, heard)) {
+        } else if (flapped && isDoubling(incident.flaps + 1) || !wasLive && !joinsTheOmitted(incident, before, heard)) {
             change = Incident.Change.ALERTS_CHANGED;
             mention = Alert.Mention.NOBODY;
         }
-        if (wasLive && before.startsAt < alert.startsAt) {
-            incident.flaps++; // it went and came back: told as gone, or its end was missed
+        if (flapped) {
+            incident.flaps++;
         }
         incident.hear(heard, ALERTS_MAX);
         if (change != null) {
@@ -213,6 +214,11 @@ final class Incidents implements Operator<Incidents.Memory, Incident> {
         heard.value = before == null ? null : before.value;
         incident.hear(heard, ALERTS_MAX);
         memory.changed = true;
+    }
+
+    /** 2, 4, 8, …: what goes back and forth without end is told less and less often. */
+    private static boolean isDoubling(int flaps) {
+        return flaps > 1 && Integer.bitCount(flaps) == 1;
     }
 
     /** Null if this says nothing new. */
@@ -312,7 +318,7 @@ final class Incidents implements Operator<Incidents.Memory, Incident> {
         return url == null || url.isEmpty() || utf8Length(url) > URL_BYTES_MAX ? null : url;
     }
 
-    private static String identity(String fingerprint) {
+    static String identity(String fingerprint) {
         return utf8Length(fingerprint) <= FINGERPRINT_BYTES_MAX ? fingerprint : Hashes.hex(fingerprint);
     }
 

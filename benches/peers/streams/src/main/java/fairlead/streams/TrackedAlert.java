@@ -19,6 +19,8 @@ final class TrackedAlert implements Comparable<TrackedAlert> {
     Double value;
     String summary;
     String generatorUrl;
+    Long mutedUntil;
+    String mutedBy;
 
     /** `before` may be null: its first telling. */
     static TrackedAlert next(TrackedAlert before, Alert alert, String fingerprint, Alert.Level level, long at) {
@@ -33,6 +35,8 @@ final class TrackedAlert implements Comparable<TrackedAlert> {
         next.value = alert.finiteValue();
         next.summary = Words.clipped(summary(alert), SUMMARY_CHARS_MAX);
         next.generatorUrl = Incidents.boundedUrl(alert.generatorUrl);
+        next.mutedUntil = alert.mutedUntil;
+        next.mutedBy = alert.mutedBy == null ? null : Incidents.identity(alert.mutedBy);
         return next;
     }
 
@@ -70,7 +74,7 @@ final class TrackedAlert implements Comparable<TrackedAlert> {
     Incident.ShownAlert shown() {
         return new Incident.ShownAlert(
                 fingerprint, name, isLive() ? Alert.Status.FIRING : Alert.Status.RESOLVED, level, startsAt,
-                isLive() ? null : endsAt, repeats, value, summary, generatorUrl);
+                isLive() ? null : endsAt, repeats, value, summary, generatorUrl, mutedUntil, mutedBy);
     }
 
     static TrackedAlert read(AvroReader in) {
@@ -86,6 +90,8 @@ final class TrackedAlert implements Comparable<TrackedAlert> {
         alert.value = in.readOptionalDouble();
         alert.summary = in.readString();
         alert.generatorUrl = in.readOptionalString();
+        alert.mutedUntil = in.readOptionalLong();
+        alert.mutedBy = in.readOptionalString();
         return alert;
     }
 
@@ -101,5 +107,7 @@ final class TrackedAlert implements Comparable<TrackedAlert> {
         out.writeOptionalDouble(value);
         out.writeString(summary);
         out.writeOptionalString(generatorUrl);
+        out.writeOptionalLong(mutedUntil);
+        out.writeOptionalString(mutedBy);
     }
 }

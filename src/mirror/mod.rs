@@ -1,0 +1,14 @@
+//! Mirrors: topics of one cluster, copied to another under new names, exactly once, with the place of every offset.
+//!
+//! ```text
+//! source topics ─► copy ─► renamed topics on the target          one transaction a commit
+//!                    └───► migration.mirror-offsets.v1 ─► offsets (RocksDB) ─► where a group goes on
+//! ```
+//! The section `mirrors` of a topology's files ([`Mirror`]), what a topic is called on the other side ([`rename`]). Invariant: what is
+//! decided here knows no cluster, clock or store.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::disallowed_macros)]
+
+pub mod rename;
+mod spec;
+
+pub use spec::{Groups, Mirror, Mirrors, TopicConfig};

@@ -1,0 +1,85 @@
+//! What a topic is called on the other side: by a table, or by patterns whose captures the new name is made of.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::disallowed_macros)]
+
+use regex_lite::Regex;
+use serde::Deserialize;
+
+/// One line of a mirror's `topics`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum Rename {
+    /// This very topic.
+    Topic { topic: String, to: String },
+    /// Every topic the whole name of which matches; `$1`, `${name}` in `to` are what its groups matched.
+    Pattern { pattern: String, to: String },
+}
+
+/// A mirror's `topics` and `exclude`, compiled.
+#[derive(Clone, Debug)]
+pub struct Renames {
+    rules: Vec<Rule>,
+    exclude: Vec<Regex>,
+}
+
+#[derive(Clone, Debug)]
+enum Rule {
+    Topic { topic: String, to: String },
+    Pattern { pattern: Regex, to: String },
+}
+
+impl Renames {
+    /// Fails with the pattern that is none, and why.
+    pub fn new(topics: &[Rename], exclude: &[String]) -> Result<Self, String> {
+        let rule = |rename: &Rename| {
+            Ok(match rename {
+                Rename::Topic { topic, to } => Rule::Topic { topic: topic.clone(), to: to.clone() },
+                Rename::Pattern { pattern, to } => Rule::Pattern { pattern: whole(pattern)?, to: to.clone() },
+            })
+        };
+        let rules = topics.iter().map(rule).collect::<Result<_, String>>()?;
+        let exclude = exclude.iter().map(|pattern| whole(pattern)).collect::<Result<_, _>>()?;
+        Ok(Self { rules, exclude })
+    }
+
+    /// The name of its copy; `None`: it is not copied.
+    pub fn target(&self, topic: &str) -> Option<String> {
+        if self.exclude.iter().any(|pattern| pattern.is_match(topic)) {
+            return None;
+        }
+        self.rules.iter().find_map(|rule| match rule {
+            Rule::Topic { topic: this, to } => (this == topic).then(|| to.clone()),
+            Rule::Pattern { pattern, to } => {
+                let captures = pattern.captures(topic)?;
+                let mut name = String::new();
+                captures.expand(to, &mut name);
+                Some(name)
+            }
+        })
+    }
+}
+
+/// A pattern that matches whole names.
+fn whole(pattern: &str) -> Result<Regex, String> {
+    Regex::new(&format!("^(?:{pattern})$")).map_err(|error| format!("`{pattern}` is no pattern: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_rule_that_matches_the_whole_name_makes_the_new_one() {
+        let topics = [
+            Rename::Topic { topic: "orders".into(), to: "shop.orders.v1".into() },
+            Rename::Pattern { pattern: "legacy-(?<domain>[a-z]+)-(.*)".into(), to: "${domain}.$2.v1".into() },
+            Rename::Pattern { pattern: "plain.*".into(), to: "$0".into() },
+        ];
+        let renames = Renames::new(&topics, &["plain-secret".into()]).unwrap();
+        let named = |topic| renames.target(topic);
+        assert_eq!(named("orders").as_deref(), Some("shop.orders.v1"));
+        assert_eq!(named("legacy-pay-events").as_deref(), Some("pay.events.v1"));
+        assert_eq!(named("plain-text").as_deref(), Some("plain-text"));
+        assert_eq!((named("plain-secret"), named("my-orders"), named("xlegacy-pay-events")), (None, None, None));
+        assert!(Renames::new(&[], &["(".into()]).unwrap_err().contains("`(`"));
+    }
+}
