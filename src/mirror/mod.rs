@@ -8,6 +8,7 @@
 //! decided here knows no cluster, clock or store.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::disallowed_macros)]
 
+pub mod checksum;
 pub mod rename;
 mod spec;
 

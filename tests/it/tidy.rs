@@ -29,6 +29,7 @@ const PURE: &[&str] = &[
     "src/event/",
     "src/expression/",
     "src/mirror/mod.rs",
+    "src/mirror/checksum.rs",
     "src/mirror/rename.rs",
     "src/mirror/spec.rs",
     "src/operator/",
