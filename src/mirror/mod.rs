@@ -8,8 +8,10 @@
 //! decided here knows no cluster, clock or store.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::disallowed_macros)]
 
+pub mod check;
 pub mod checksum;
 pub mod rename;
+pub mod selection;
 mod spec;
 
 pub use spec::{Groups, Mirror, Mirrors, TopicConfig};
