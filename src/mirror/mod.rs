@@ -10,6 +10,7 @@
 
 pub mod check;
 pub mod checksum;
+pub mod plan;
 pub mod rename;
 pub mod selection;
 mod spec;

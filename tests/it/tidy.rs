@@ -31,6 +31,7 @@ const PURE: &[&str] = &[
     "src/mirror/mod.rs",
     "src/mirror/check.rs",
     "src/mirror/checksum.rs",
+    "src/mirror/plan/",
     "src/mirror/rename.rs",
     "src/mirror/selection.rs",
     "src/mirror/spec.rs",

@@ -47,7 +47,8 @@ pub struct Changes {
 
 impl Desired {
     pub fn of(policy: &TopicConfig, source: &Topic) -> Self {
-        let mut desired = Self { set: BTreeMap::new(), fixed: policy.set.keys().cloned().collect(), secret: Vec::new() };
+        let mut desired =
+            Self { set: BTreeMap::new(), fixed: policy.set.keys().cloned().collect(), secret: Vec::new() };
         for (name, config) in source.configs.iter().filter(|(name, config)| config.own && policy.copies(name)) {
             match &config.value {
                 Some(value) => _ = desired.set.insert(name.clone(), value.clone()),

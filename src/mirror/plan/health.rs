@@ -17,7 +17,9 @@ pub fn check(plan: &mut Plan, flow: &Flow<'_>, observed: &Observed) {
         let frontiers = observed.frontiers.get(&pair.source).unwrap_or(&none);
         let told = match frontiers.is_empty() {
             true => target_is_free(&pair, flow, observed),
-            false => source_is_the_same(&pair, source, frontiers).or_else(|| target_is_the_same(&pair, frontiers, observed)),
+            false => {
+                source_is_the_same(&pair, source, frontiers).or_else(|| target_is_the_same(&pair, frontiers, observed))
+            }
         };
         if let Some(message) = told.or_else(|| written_by_another(&pair, flow, observed)) {
             plan.problem(&pair.source, message);
@@ -102,7 +104,6 @@ fn target_is_free(pair: &Pair, flow: &Flow<'_>, observed: &Observed) -> Option<S
 fn written_by_another(pair: &Pair, flow: &Flow<'_>, observed: &Observed) -> Option<String> {
     let writers = observed.writers.get(&pair.target)?;
     let others: Vec<_> = writers.iter().map(String::as_str).filter(|writer| *writer != flow.name).collect();
-    (!others.is_empty() && !flow.mirror.merge).then(|| {
-        format!("`{}` is where the mirror {} copies to; choose another name", pair.target, listed(&others))
-    })
+    (!others.is_empty() && !flow.mirror.merge)
+        .then(|| format!("`{}` is where the mirror {} copies to; choose another name", pair.target, listed(&others)))
 }

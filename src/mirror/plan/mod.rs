@@ -134,7 +134,8 @@ pub fn plan(flow: &Flow<'_>, observed: &Observed) -> Plan {
     let names = |topics: &BTreeMap<String, Topic>| topics.keys().cloned().collect::<BTreeSet<_>>();
     let (source, target) = (names(&observed.source), names(&observed.target));
     let names = Names { source: &source, target: &target, own: flow.own, opposite: flow.opposite };
-    let Selection { pairs, problems, warnings } = Selection::of(flow.renames, &flow.mirror.topics, flow.mirror.merge, names);
+    let Selection { pairs, problems, warnings } =
+        Selection::of(flow.renames, &flow.mirror.topics, flow.mirror.merge, names);
     let mut plan = Plan {
         flow: flow.name.to_owned(),
         pairs,

@@ -68,7 +68,10 @@ pub fn copies(plan: &mut Plan, flow: &Flow<'_>, observed: &Observed) {
         let wanted: Vec<_> = pairs.iter().map(|pair| &*pair.source).collect();
         let behind = !wanted.iter().all(|source| observed.caught_up(source));
         for name in &desired.secret {
-            plan.warning(&pair.source, format!("{name} is a secret that Kafka does not tell; set it by hand on `{target}`"));
+            plan.warning(
+                &pair.source,
+                format!("{name} is a secret that Kafka does not tell; set it by hand on `{target}`"),
+            );
         }
         match observed.target.get(&target) {
             None => create(plan, flow, pair, partitions, &desired, behind),
@@ -84,7 +87,8 @@ pub fn copies(plan: &mut Plan, flow: &Flow<'_>, observed: &Observed) {
     }
     plan.drop_refused();
     let kept: Vec<_> = plan.pairs.iter().map(|pair| pair.target.clone()).collect();
-    let own = [Some(&flow.mirror.offsets), flow.mirror.audits.as_ref(), flow.mirror.groups.as_ref().map(|it| &it.offsets)];
+    let own =
+        [Some(&flow.mirror.offsets), flow.mirror.audits.as_ref(), flow.mirror.groups.as_ref().map(|it| &it.offsets)];
     plan.steps.retain(|step| match step {
         Step::Create { topic, .. } | Step::Grow { topic, .. } | Step::Alter { topic, .. } => {
             kept.contains(topic) || own.contains(&Some(topic))
@@ -128,7 +132,8 @@ fn grow(plan: &mut Plan, pair: &Pair, existing: &Topic, partitions: usize) {
 }
 
 fn alter(plan: &mut Plan, pair: &Pair, existing: &Topic, desired: &Desired, stage: config::Stage) {
-    if let Some(told) = i64::try_from(existing.replication).ok().and_then(|replicas| desired.too_few_replicas(replicas)) {
+    if let Some(told) = i64::try_from(existing.replication).ok().and_then(|replicas| desired.too_few_replicas(replicas))
+    {
         return plan.problem(&pair.source, told);
     }
     let changes = desired.changes(existing, stage);
