@@ -11,6 +11,8 @@
 pub mod check;
 pub mod checksum;
 pub mod plan;
+#[cfg(feature = "runtime")]
+pub mod provision;
 pub mod rename;
 pub mod selection;
 mod spec;

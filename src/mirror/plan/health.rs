@@ -17,9 +17,8 @@ pub fn check(plan: &mut Plan, flow: &Flow<'_>, observed: &Observed) {
         let frontiers = observed.frontiers.get(&pair.source).unwrap_or(&none);
         let told = match frontiers.is_empty() {
             true => target_is_free(&pair, flow, observed),
-            false => {
-                source_is_the_same(&pair, source, frontiers).or_else(|| target_is_the_same(&pair, frontiers, observed))
-            }
+            false => source_is_the_same(flow.name, &pair, source, frontiers)
+                .or_else(|| target_is_the_same(&pair, frontiers, observed)),
         };
         if let Some(message) = told.or_else(|| written_by_another(&pair, flow, observed)) {
             plan.problem(&pair.source, message);
@@ -28,7 +27,7 @@ pub fn check(plan: &mut Plan, flow: &Flow<'_>, observed: &Observed) {
     plan.drop_refused();
 }
 
-fn source_is_the_same(pair: &Pair, source: &Topic, frontiers: &BTreeMap<i32, Frontier>) -> Option<String> {
+fn source_is_the_same(flow: &str, pair: &Pair, source: &Topic, frontiers: &BTreeMap<i32, Frontier>) -> Option<String> {
     let name = &pair.source;
     frontiers.iter().find_map(|(number, frontier)| {
         if let (Some(known), Some(now)) = (&frontier.source_id, &source.id)
@@ -48,9 +47,11 @@ fn source_is_the_same(pair: &Pair, source: &Topic, frontiers: &BTreeMap<i32, Fro
         };
         if ends.start > copied {
             return Some(format!(
-                "the source no longer has what `{name}` held in partition {number} from offset {copied} to {}: it was deleted before it was \
-                 copied, by retention or by hand, and cannot be copied any more; {ANEW}, and raise retention.ms on the source",
-                ends.start - 1
+                "the source no longer has what partition {number} of `{name}` held from offset {copied} to {}: it was deleted before it was \
+                 copied, by retention or by hand; raise retention.ms there, and go on without it by `fairlead mirror skip --flow {flow} \
+                 --topic {name} --partition {number} --to {}`",
+                ends.start - 1,
+                ends.start
             ));
         }
         (ends.end < copied).then(|| {

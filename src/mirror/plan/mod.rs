@@ -11,6 +11,7 @@
 pub mod access;
 mod config;
 mod health;
+pub mod progress;
 mod show;
 #[cfg(test)]
 mod tests;
@@ -96,7 +97,7 @@ pub struct Flow<'a> {
     pub opposite: &'a [Renames],
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     pub flow: String,
     /// What can be copied once the steps are taken, by source.

@@ -242,7 +242,7 @@ fn whatever_no_longer_fits_what_was_copied_is_told_with_the_mend() {
     refused(|seen| seen.source.get_mut("a").unwrap().partitions[0].end = 8, "ends at offset 8 and was copied up to 9");
     refused(
         |seen| seen.source.get_mut("a").unwrap().partitions[0] = Ends { start: 11, end: 12, settled: 12 },
-        "in partition 0 from offset 9 to 10: it was deleted before it was copied",
+        "partition 0 of `a` held from offset 9 to 10: it was deleted before it was copied",
     );
     refused(|seen| copied(seen, "a", 1, 5, 5), "partition 1 of `a` was copied up to offset 5, and is gone");
     refused(|seen| _ = seen.target.remove("new.a"), "it was deleted on the target");
