@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod decoded;
 mod embedded;
 mod endpoints;
+pub mod mirrors;
 mod proofs;
 pub mod schemas;
 pub mod source;

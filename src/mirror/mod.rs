@@ -8,13 +8,19 @@
 //! decided here knows no cluster, clock or store.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::disallowed_macros)]
 
+#[cfg(feature = "runtime")]
+pub mod audit;
 pub mod check;
 pub mod checksum;
+pub mod compare;
 pub mod plan;
 #[cfg(feature = "runtime")]
 pub mod provision;
 pub mod rename;
 pub mod selection;
 mod spec;
+pub mod status;
+#[cfg(feature = "runtime")]
+pub mod watch;
 
 pub use spec::{Groups, Mirror, Mirrors, TopicConfig};

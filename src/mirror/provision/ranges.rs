@@ -51,7 +51,10 @@ impl Ranges {
         for (number, end) in ends {
             let from = self.next.get(number).copied().unwrap_or(Offset(0));
             let mut progress = std::mem::take(&mut self.progress);
-            let read = self.each(topic, *number, from, Offset(*end), |_, range, flow| progress.take(flow, &range));
+            let read = self.each(topic, *number, from, Offset(*end), |_, range, flow| {
+                progress.take(flow, &range);
+                Ok(())
+            });
             self.progress = progress;
             read?;
             self.next.insert(*number, Offset(*end).max(from));
@@ -66,20 +69,21 @@ impl Ranges {
         number: i32,
         from: Offset,
         to: Offset,
-        mut take: impl FnMut(Offset, MirrorRange, &str),
+        mut take: impl FnMut(Offset, MirrorRange, &str) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let Self { flow, reader, schemas, since, .. } = self;
         let partition = TopicPartition::new(&Topic::from(topic), Partition(number));
         let low = reader.watermarks(&partition)?.low;
         let mut failed = None;
-        scan(reader, &partition, from.max(low), to, |record| match range(schemas, *since, record) {
-            Ok(range) => {
-                range.into_iter().for_each(|range| take(record.offset, range, flow));
-                ControlFlow::Continue(())
-            }
-            Err(why) => {
-                failed = Some(Error::Ranges(format!("{partition} at offset {}: {why}", record.offset.0)));
-                ControlFlow::Break(())
+        scan(reader, &partition, from.max(low), to, |record| {
+            let read = range(schemas, *since, record);
+            let read = read.map_err(|why| Error::Ranges(format!("{partition} at offset {}: {why}", record.offset.0)));
+            match read.and_then(|range| range.map_or(Ok(()), |range| take(record.offset, range, flow))) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => {
+                    failed = Some(error);
+                    ControlFlow::Break(())
+                }
             }
         })?;
         failed.map_or(Ok(()), Err)
