@@ -21,7 +21,7 @@ use crate::ingest::kafka::records::Records;
 use crate::ingest::pagerduty::RoutingKeys;
 use crate::ingest::responses::desk::{Desk, DeskConfig, STORED_WITHIN};
 use crate::ingest::responses::doors::Doors;
-use crate::ingest::send::{Quiet, Sending};
+use crate::ingest::send::Sending;
 use crate::ingest::server::IngestConfig;
 use crate::ingest::view::{View, ViewConfig};
 use crate::log::client::Connection;
@@ -150,10 +150,8 @@ impl Endpoints {
             alerts: Topic::from(&*ingest.alerts.value),
             deploys: Topic::from(&*ingest.deploys.value),
             raw: ingest.raw.as_ref().map(|topic| Topic::from(&*topic.value)),
-            quiet: ingest.silences.as_ref().zip(ingest.responses.as_ref()).map(|(silences, responses)| Quiet {
-                silences: Topic::from(&*silences.value),
-                responses: Topic::from(&*responses.value),
-            }),
+            silences: ingest.silences.as_ref().map(|topic| Topic::from(&*topic.value)),
+            // Both name the same, or `check` has refused them.
             responses: self
                 .settings
                 .slack
@@ -228,12 +226,12 @@ impl Endpoints {
     pub fn view(&self, topology: &Topology, registered: &Registered, clock: &Clock) -> Result<Option<Arc<View>>> {
         let Some(ingest) = &self.settings.ingest else { return Ok(None) };
         let sending = self.sending(ingest);
-        let view = sending.quiet.map(|quiet| {
+        let view = sending.silences.map(|silences| {
             View::start(ViewConfig {
                 connection: self.connection.clone(),
                 group: topology.names.reader_group(),
                 alerts: sending.alerts,
-                silences: quiet.silences,
+                silences,
                 formats: registered.formats.clone(),
                 schemas: registered.source.clone(),
                 application: topology.names.application().to_owned(),
