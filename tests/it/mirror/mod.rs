@@ -1,3 +1,11 @@
 //! Mirrors: what a topology may say of them, and what becomes of it on two Kafkas.
 
+#[cfg(feature = "runtime")]
+mod audit;
 mod check;
+#[cfg(feature = "runtime")]
+mod clusters;
+#[cfg(feature = "runtime")]
+mod commands;
+#[cfg(feature = "runtime")]
+mod plan;
