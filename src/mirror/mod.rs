@@ -8,7 +8,12 @@
 //! decided here knows no cluster, clock or store.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::disallowed_macros)]
 
+#[cfg(feature = "runtime")]
+pub mod copy;
+pub mod pace;
+pub mod range;
 pub mod rename;
+pub mod shard;
 mod spec;
 
 pub use spec::{Groups, Mirror, Mirrors, TopicConfig};
