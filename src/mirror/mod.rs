@@ -12,6 +12,7 @@
 pub mod copy;
 pub mod pace;
 pub mod range;
+pub mod checksum;
 pub mod rename;
 pub mod shard;
 mod spec;

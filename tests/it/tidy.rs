@@ -32,6 +32,7 @@ const PURE: &[&str] = &[
     "src/mirror/mod.rs",
     "src/mirror/pace.rs",
     "src/mirror/range.rs",
+    "src/mirror/checksum.rs",
     "src/mirror/rename.rs",
     "src/mirror/shard.rs",
     "src/mirror/spec.rs",

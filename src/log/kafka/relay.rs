@@ -81,6 +81,11 @@ impl KafkaRelay {
         self.source.take()
     }
 
+    /// The end of a slot's log as of the newest fetch, if there was one.
+    pub fn end(&self, slot: Slot) -> Option<Offset> {
+        self.source.end(slot)
+    }
+
     pub fn source(&mut self) -> &mut KafkaSource {
         &mut self.source
     }

@@ -145,13 +145,13 @@ impl KafkaSource {
         Ok(None)
     }
 
-    /// Goes on where it was: what was lost is there after all.
-    pub fn go_on(&mut self, slot: Slot) -> Result<(), Error> {
-        let place = &self.places[slot];
-        let start = [(place.partition.clone(), Offset(place.next))];
+    /// Reads on from there: librdkafka has ceased to fetch it, so that it cannot be sought in.
+    pub fn go_on(&mut self, slot: Slot, next: Offset) -> Result<(), Error> {
+        let place = &mut self.places[slot];
+        place.next = next.0;
+        let start = [(place.partition.clone(), next)];
         let mut only = TopicPartitionList::new();
         only.add_partition(place.partition.topic.as_str(), place.partition.partition.0);
-        // What librdkafka has ceased to fetch cannot be sought in.
         self.consumer.incremental_unassign(&only).map_err(unavailable)?;
         self.intake.gather(place.partition.topic.as_str(), place.partition.partition.0).map_err(Error::Fatal)?;
         self.consumer.incremental_assign(&list(&start)?).map_err(unavailable)

@@ -16,6 +16,8 @@ pub struct Lane {
     /// A range of it is on the target.
     pub is_known: bool,
     pub at_end: bool,
+    /// When the newest committed copy was written.
+    pub newest_ms: Option<i64>,
     open: Open,
 }
 
@@ -36,7 +38,7 @@ impl Open {
 impl Lane {
     pub fn new(key: String, from: TopicPartition, to: TopicPartition, frontier: Frontier, is_known: bool) -> Self {
         let open = Open::from(frontier.next);
-        Self { key, from, to, frontier, is_known, at_end: false, open }
+        Self { key, from, to, frontier, is_known, at_end: false, newest_ms: None, open }
     }
 
     /// A record is about to be copied; answers its bytes.

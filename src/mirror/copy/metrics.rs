@@ -26,7 +26,7 @@ pub struct Metrics {
     lag_ms: IntGaugeVec,
 }
 
-/// Of one source topic; lags are those of this process's shards.
+/// Of one source topic in one shard.
 #[derive(Clone)]
 pub struct OfTopic {
     pub records: IntCounter,
@@ -47,7 +47,7 @@ impl Families {
             registry.register(Box::new(family.clone()))?;
             Ok::<_, prometheus::Error>(family)
         };
-        let topic = ["flow", "topic"];
+        let (topic, shard) = (["flow", "topic"], ["flow", "topic", "shard"]);
         let took = HistogramOpts::new("fairlead_mirror_commit_seconds", "From the first record of a transaction to its commit");
         let took = took.buckets(vec![0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0]);
         let commit_seconds = HistogramVec::new(took, &["flow"])?;
@@ -55,8 +55,8 @@ impl Families {
         Ok(Self {
             records: counter("records_total", "Records copied and committed, by source topic", &topic)?,
             bytes: counter("bytes_total", "Bytes of keys, values and headers copied, by source topic", &topic)?,
-            lag_records: gauge("lag_records", "Source offsets that are not copied yet, marks and gaps among them", &topic)?,
-            lag_ms: gauge("lag_milliseconds", "Age of the newest copied record while there are more; else 0", &topic)?,
+            lag_records: gauge("lag_records", "Source offsets that are not copied yet, marks and gaps among them", &shard)?,
+            lag_ms: gauge("lag_milliseconds", "Age of the newest copied record while there are more; else 0", &shard)?,
             commits: counter("commits_total", "Transactions committed on the target", &["flow"])?,
             commit_seconds,
             restarts: counter("restarts_total", "Times a shard began anew after a failure", &["flow"])?,
@@ -80,13 +80,14 @@ impl Families {
 }
 
 impl Metrics {
-    pub fn topic(&self, topic: &str) -> OfTopic {
-        let labels = [self.flow.as_str(), topic];
+    pub fn topic(&self, topic: &str, shard: i32) -> OfTopic {
+        let (labels, shard) = ([self.flow.as_str(), topic], shard.to_string());
+        let of_shard = [self.flow.as_str(), topic, shard.as_str()];
         OfTopic {
             records: self.records.with_label_values(&labels),
             bytes: self.bytes.with_label_values(&labels),
-            lag_records: self.lag_records.with_label_values(&labels),
-            lag_ms: self.lag_ms.with_label_values(&labels),
+            lag_records: self.lag_records.with_label_values(&of_shard),
+            lag_ms: self.lag_ms.with_label_values(&of_shard),
         }
     }
 }

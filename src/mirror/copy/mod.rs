@@ -21,6 +21,7 @@
 mod flow;
 mod lane;
 mod metrics;
+mod recover;
 mod worker;
 
 use std::sync::atomic::{AtomicBool, Ordering};
