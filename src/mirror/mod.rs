@@ -8,11 +8,11 @@
 //! decided here knows no cluster, clock or store.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::disallowed_macros)]
 
+pub mod checksum;
 #[cfg(feature = "runtime")]
 pub mod copy;
 pub mod pace;
 pub mod range;
-pub mod checksum;
 pub mod rename;
 pub mod shard;
 mod spec;

@@ -29,7 +29,11 @@ pub fn run(shared: &Arc<Shared>) {
             Ok(()) => return,
             Err(ended) if ended.is_final() => {
                 let why = ended.to_string();
-                tracing::error!(flow = name, why, "the mirror has stopped: nothing more is copied until this is decided");
+                tracing::error!(
+                    flow = name,
+                    why,
+                    "the mirror has stopped: nothing more is copied until this is decided"
+                );
                 shared.metrics.stopped.set(1);
                 if let Ok(mut stopped) = shared.stopped.lock() {
                     *stopped = Some(why);
@@ -119,12 +123,15 @@ impl Shards {
 
     fn stop(&mut self) {
         self.shared.ready.store(false, Ordering::Relaxed);
-        let running: Vec<_> = std::mem::take(&mut self.own).into_iter().filter_map(|(_, shard)| shard.running).collect();
+        let running: Vec<_> =
+            std::mem::take(&mut self.own).into_iter().filter_map(|(_, shard)| shard.running).collect();
         running.iter().for_each(|running| running.stop.store(true, Ordering::Relaxed));
         for running in running {
             match running.thread.join() {
                 Ok((_, Ok(()))) => {}
-                Ok((_, Err(ended))) => tracing::warn!(%ended, "a shard of a mirror had failed when it was told to stop"),
+                Ok((_, Err(ended))) => {
+                    tracing::warn!(%ended, "a shard of a mirror had failed when it was told to stop")
+                }
                 Err(_) => tracing::error!("a shard of a mirror had panicked when it was told to stop"),
             }
         }

@@ -1,6 +1,8 @@
 //! What a scrape tells of flows.
 
-use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
 
 pub struct Families {
     records: IntCounterVec,
@@ -48,19 +50,30 @@ impl Families {
             Ok::<_, prometheus::Error>(family)
         };
         let (topic, shard) = (["flow", "topic"], ["flow", "topic", "shard"]);
-        let took = HistogramOpts::new("fairlead_mirror_commit_seconds", "From the first record of a transaction to its commit");
+        let took = HistogramOpts::new(
+            "fairlead_mirror_commit_seconds",
+            "From the first record of a transaction to its commit",
+        );
         let took = took.buckets(vec![0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0]);
         let commit_seconds = HistogramVec::new(took, &["flow"])?;
         registry.register(Box::new(commit_seconds.clone()))?;
         Ok(Self {
             records: counter("records_total", "Records copied and committed, by source topic", &topic)?,
             bytes: counter("bytes_total", "Bytes of keys, values and headers copied, by source topic", &topic)?,
-            lag_records: gauge("lag_records", "Source offsets that are not copied yet, marks and gaps among them", &shard)?,
+            lag_records: gauge(
+                "lag_records",
+                "Source offsets that are not copied yet, marks and gaps among them",
+                &shard,
+            )?,
             lag_ms: gauge("lag_milliseconds", "Age of the newest copied record while there are more; else 0", &shard)?,
             commits: counter("commits_total", "Transactions committed on the target", &["flow"])?,
             commit_seconds,
             restarts: counter("restarts_total", "Times a shard began anew after a failure", &["flow"])?,
-            stopped: gauge("stopped", "1 if the flow has stopped for good in this process; the log says why", &["flow"])?,
+            stopped: gauge(
+                "stopped",
+                "1 if the flow has stopped for good in this process; the log says why",
+                &["flow"],
+            )?,
         })
     }
 

@@ -149,7 +149,8 @@ impl Copies {
         }
         let families = metrics::Families::register(registry)?;
         for flow in flows {
-            let (metrics, pace) = (families.of(&flow.name), flow.rate_bytes_max.map(|rate| Mutex::new(Pace::new(rate))));
+            let (metrics, pace) =
+                (families.of(&flow.name), flow.rate_bytes_max.map(|rate| Mutex::new(Pace::new(rate))));
             let (stop, stopped, ready, began) =
                 (AtomicBool::default(), Mutex::default(), AtomicBool::default(), Instant::now());
             let shared = Arc::new(Shared { flow, metrics, stop, stopped, pace, began, ready });

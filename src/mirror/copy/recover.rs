@@ -99,7 +99,8 @@ impl<'a> Worker<'a> {
             }
             new.push((pair.topic_id.clone(), key, from, to));
         }
-        let begins = self.begins(new.iter().filter(|(_, key, ..)| !known.contains_key(key)).map(|(_, _, from, _)| from))?;
+        let begins =
+            self.begins(new.iter().filter(|(_, key, ..)| !known.contains_key(key)).map(|(_, _, from, _)| from))?;
         let mut lanes = Vec::with_capacity(new.len());
         for (topic_id, key, from, to) in new {
             let lane = match known.get(&key) {

@@ -102,7 +102,9 @@ impl<'a> Worker<'a> {
         let now = Instant::now();
         match &self.transaction {
             Some(open) if open.is_due(now) => self.commit()?,
-            Some(open) if !took && now - open.last >= LINGER && now - self.committed >= COMMITS_APART => self.commit()?,
+            Some(open) if !took && now - open.last >= LINGER && now - self.committed >= COMMITS_APART => {
+                self.commit()?
+            }
             None if !self.moved.is_empty() && now - self.committed >= PASSED => self.commit()?,
             Some(_) if !took => self.relay.source().wait(LINGER)?,
             None if !took => self.relay.source().wait(IDLE)?,
@@ -226,7 +228,8 @@ impl<'a> Worker<'a> {
         for slot in &self.moved {
             let lane = &mut self.lanes[*slot].0;
             let ((records, bytes), last_ms) = (lane.taken(), lane.last_ms());
-            let range = lane.range(&self.shared.flow.name, now_ms).map_err(|refused| Error::Abort(refused.to_string()))?;
+            let range =
+                lane.range(&self.shared.flow.name, now_ms).map_err(|refused| Error::Abort(refused.to_string()))?;
             let key = range.flow_partition.clone().into_bytes();
             let mut value = Vec::new();
             let encoded = self.shared.flow.formats.encode_fact(&Fact::MirrorRange(range), &mut value);
