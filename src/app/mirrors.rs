@@ -1,128 +1,117 @@
-//! The mirrors of a topology with their clusters looked up.
+//! The mirrors of a topology, ready to run: the ranges' schema registered, the target as the plan wants it, now and from time to time.
 
-use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result};
+use tokio::runtime::Handle;
 
-use super::Endpoints;
+use super::{Endpoints, provision};
 use crate::clock::Clock;
 use crate::codec::{Format, Formats};
-use crate::event::{Audit, FactKind};
-use crate::mirror::Mirror;
-use crate::mirror::audit::{Auditor, Publisher, Wanted, last_audits};
-use crate::mirror::provision::{self, Cluster, FlowConfig, OwnTopics, Provision};
-use crate::mirror::rename::Renames;
+use crate::event::FactKind;
+use crate::log;
+use crate::mirror::copy::{Flow, Pair, Pairs};
+use crate::mirror::provision::{Error, FlowConfig, Provision, Provisioned};
 use crate::record::Topic;
-use crate::runtime::SchemaSource;
 use crate::topology::names::value_subject;
 use crate::topology::plan::Topology;
-use crate::topology::problem::suggest;
-use crate::topology::settings::Kafka;
+use crate::wire;
 
-/// How long the registry may take to answer before it counts as absent.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+/// How long a registry may take to come up before the start is given up.
+const PATIENCE: Duration = Duration::from_secs(60);
 
-/// All mirrors, or the one of this name.
-pub fn flows(topology: &Topology, endpoints: &Endpoints, name: Option<&str>) -> Result<Vec<FlowConfig>> {
-    let mirrors = &topology.settings.mirrors;
-    anyhow::ensure!(
-        !mirrors.is_empty(),
-        "the topology has no mirrors; `topology/mirrors/example.yaml` shows what they look like"
-    );
-    match name {
-        None => mirrors.iter().map(|(name, mirror)| flow(topology, endpoints, name, mirror)).collect(),
-        Some(name) => {
-            let unknown =
-                || anyhow!("there is no mirror `{name}`{}", suggest(name, mirrors.keys().map(String::as_str)));
-            Ok(vec![flow(topology, endpoints, name, mirrors.get(name).ok_or_else(unknown)?)?])
-        }
+/// All flows, or the one of this name.
+pub async fn flows(topology: &Topology, endpoints: &Endpoints, only: Option<&str>, clock: &Clock) -> Result<Vec<Flow>> {
+    let mut flows = Vec::new();
+    if only.is_none() && topology.settings.mirrors.is_empty() {
+        return Ok(flows);
     }
+    for config in provision::flows(topology, endpoints, only)? {
+        let name = config.name.clone();
+        flows.push(flow(topology, endpoints, config, clock).await.with_context(|| format!("mirror {name}"))?);
+    }
+    Ok(flows)
 }
 
-fn flow(topology: &Topology, endpoints: &Endpoints, name: &str, mirror: &Mirror) -> Result<FlowConfig> {
-    let renames =
-        |mirror: &Mirror| Renames::new(&mirror.topics, &mirror.exclude).map_err(|why| anyhow!("mirrors.{name}: {why}"));
-    let mirrors = topology.settings.mirrors.values();
-    let opposite = mirrors.filter(|other| other.from == mirror.to && other.to == mirror.from);
-    Ok(FlowConfig {
-        name: name.to_owned(),
-        renames: renames(mirror)?,
-        opposite: opposite.map(renames).collect::<Result<_>>()?,
-        source: cluster(topology, endpoints, mirror.from.as_deref())?,
-        target: cluster(topology, endpoints, mirror.to.as_deref())?,
-        own: own_topics(topology),
-        reader_group: topology.names.reader_group(),
-        mirror: mirror.clone(),
+async fn flow(topology: &Topology, endpoints: &Endpoints, config: FlowConfig, clock: &Clock) -> Result<Flow> {
+    let mirror = config.mirror.clone();
+    let offsets = Topic::from(&*mirror.offsets);
+    let json = FactKind::MirrorRange.schema_json();
+    let id = endpoints.registry(PATIENCE)?.register(&value_subject(&offsets), json).await?;
+    let mut formats = Formats::default();
+    formats.write_fact_with(FactKind::MirrorRange, Format::new(id, json)?);
+    let refresh = Duration::from_secs(mirror.refresh_secs.into());
+    let mut provision = Provision::new(config.clone(), provision::schemas(endpoints)?)?;
+    // The group of the shards is one of the topic of ranges, which must be there.
+    let first = provision.refresh().await?;
+    Ok(Flow {
+        name: config.name.clone(),
+        pairs: pairs(config.name, provision, first, refresh),
+        from: config.source.connection,
+        to: config.target.connection,
+        offsets,
+        shards: mirror.shards,
+        names: topology.names.clone(),
+        instance: endpoints.instance.clone(),
+        rate_bytes_max: mirror.rate_bytes_max,
+        refresh,
+        native: None,
+        formats: Arc::new(formats),
+        clock: clock.clone(),
     })
 }
 
-/// `None`: the application's own.
-fn cluster(topology: &Topology, endpoints: &Endpoints, name: Option<&str>) -> Result<Cluster> {
-    let settings = &topology.settings;
-    let connection = endpoints.cluster(name)?;
-    let described = name.map_or(Some(&settings.kafka), |name| settings.clusters.get(name));
-    let replication = described.and_then(|kafka: &Kafka| kafka.replication_factor);
-    Ok(Cluster {
-        name: name.map_or_else(|| connection.bootstrap_servers.clone(), str::to_owned),
-        replication: replication.map(i16::try_from).transpose()?,
-        connection,
+/// Every shard asks, and what one was told not long ago is the answer for the others.
+fn pairs(flow: String, provision: Provision, first: Provisioned, refresh: Duration) -> Pairs {
+    let handle = Handle::current();
+    let last = Mutex::new((provision, first, Instant::now()));
+    Arc::new(move || {
+        let mut last = last.lock().map_err(|_| log::Error::Fatal("looking at the clusters panicked".into()))?;
+        let (provision, told, at) = &mut *last;
+        if at.elapsed() >= refresh / 2 {
+            *told = handle.block_on(provision.refresh()).map_err(judge)?;
+            *at = Instant::now();
+            tell(&flow, told);
+        }
+        if !told.stops.is_empty() {
+            let stops: Vec<_> = told.stops.iter().map(ToString::to_string).collect();
+            return Err(log::Error::Fatal(stops.join("; ")));
+        }
+        // What is copied back must be told from copies, which nobody does here: it would go round.
+        Ok(told.topics.iter().filter(|topic| !topic.reverse).map(pair).collect())
     })
 }
 
-/// Everything that the application reads or writes itself, on whichever cluster.
-fn own_topics(topology: &Topology) -> OwnTopics {
-    let facts = topology.settings.mirrors.values().flat_map(|mirror| {
-        let groups = mirror.groups.as_ref().map(|groups| &groups.offsets);
-        [Some(&mirror.offsets), mirror.audits.as_ref(), groups].into_iter().flatten().cloned()
-    });
-    let names = topology.topics.keys().map(ToString::to_string).chain(facts);
-    OwnTopics { prefix: topology.names.prefix(), names: names.collect() }
-}
-
-/// Where the schemas of ranges and audits are looked up.
-pub fn schemas(endpoints: &Endpoints) -> Result<SchemaSource> {
-    Ok(super::schemas::source(endpoints.registry(PATIENCE)?))
-}
-
-/// Audits of one flow, told on its topic if it names one.
-pub struct Audited {
-    auditor: Auditor,
-    publisher: Option<Publisher>,
-}
-
-impl Audited {
-    /// Goes on after the last audit that was told.
-    pub async fn new(topology: &Topology, endpoints: &Endpoints, flow: FlowConfig) -> Result<Self> {
-        let source = schemas(endpoints)?;
-        let mut auditor = Auditor::new(flow.clone(), source.clone(), Clock::wall())?;
-        let Some(topic) = flow.mirror.audits.clone() else { return Ok(Self { auditor, publisher: None }) };
-        // Its topics must be there.
-        Provision::new(flow.clone(), source.clone())?.refresh().await?;
-        let mut formats = Formats::default();
-        let kind = FactKind::Audit;
-        let subject = value_subject(&Topic::from(&*topic));
-        let id = endpoints.registry(PATIENCE)?.register(&subject, kind.schema_json()).await?;
-        formats.write_fact_with(kind, Format::new(id, kind.schema_json())?);
-        let transactional_id = format!("{}mirror.{}.audit", topology.names.prefix(), flow.name);
-        let started = tokio::task::spawn_blocking(move || {
-            // First whoever else audits is fenced: then what is read is all that he told.
-            let publisher = Publisher::new(&flow, &topic, formats, &transactional_id)?;
-            let last = last_audits(&flow, &topic, flow.mirror.shards.into(), source)?;
-            Ok::<_, provision::Error>((publisher, last))
-        });
-        let (publisher, last) = started.await??;
-        auditor.go_on_after(last.into_iter().map(|(partition, audit)| (partition, audit.source_end)).collect());
-        Ok(Self { auditor, publisher: Some(publisher) })
+fn pair(topic: &crate::mirror::provision::Copied) -> Pair {
+    Pair {
+        from: Topic::from(&*topic.source),
+        topic_id: topic.source_id.clone(),
+        partitions: topic.partitions,
+        to: Topic::from(&*topic.target),
+        to_partitions: topic.target_partitions,
     }
+}
 
-    /// What was copied since the last round. `shards`: only ranges in these partitions of their topic.
-    pub async fn round(&mut self, shards: Option<BTreeSet<i32>>) -> Result<Vec<Audit>> {
-        let audits = self.auditor.round(&Wanted { topic: None, shards }).await?;
-        if let Some(mut publisher) = self.publisher.take() {
-            let told = audits.clone();
-            let published = tokio::task::spawn_blocking(move || publisher.publish(&told).map(|()| publisher));
-            self.publisher = Some(published.await??);
+fn tell(flow: &str, told: &Provisioned) {
+    for step in &told.done {
+        tracing::info!(flow, %step, "done on the target");
+    }
+    for problem in &told.problems {
+        tracing::error!(flow, %problem, "this is not copied");
+    }
+    for refused in &told.refused {
+        tracing::error!(flow, refused, "the target refuses");
+    }
+}
+
+/// Whether asking again may help.
+fn judge(error: Error) -> log::Error {
+    match error {
+        Error::Log(error) => error,
+        Error::Wire { error: wire::Error::Unavailable(_), .. } | Error::Unseen(_) => {
+            log::Error::Unavailable(error.to_string())
         }
-        Ok(audits)
+        error => log::Error::Fatal(error.to_string()),
     }
 }

@@ -135,6 +135,7 @@ impl Command {
     fn logged(&self) -> &'static str {
         match self {
             Command::Run(_) | Command::Embedded(_) => "info",
+            Command::Mirror(command) if command.runs() => "info",
             Command::Demo(_) => "warn",
             _ => "warn,librdkafka=off,rdkafka=off",
         }

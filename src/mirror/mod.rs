@@ -13,11 +13,16 @@ pub mod audit;
 pub mod check;
 pub mod checksum;
 pub mod compare;
+#[cfg(feature = "runtime")]
+pub mod copy;
+pub mod pace;
 pub mod plan;
 #[cfg(feature = "runtime")]
 pub mod provision;
+pub mod range;
 pub mod rename;
 pub mod selection;
+pub mod shard;
 mod spec;
 pub mod status;
 #[cfg(feature = "runtime")]

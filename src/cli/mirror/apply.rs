@@ -33,11 +33,14 @@ impl Apply {
                 }
             };
             let done = provision.refresh_telling(tell).await?;
-            fine &= done.problems.is_empty();
+            fine &= done.problems.is_empty() && done.refused.is_empty();
             if self.output == Output::Text {
                 let topics = done.topics.len();
                 done.warnings.iter().try_for_each(|warning| print(&format!("{name}: warning: {warning}\n")))?;
                 done.problems.iter().try_for_each(|problem| print(&format!("{name}: problem: {problem}\n")))?;
+                done.refused
+                    .iter()
+                    .try_for_each(|refused| print(&format!("{name}: the target refuses {refused}\n")))?;
                 print(&format!("{name}: {} calls, {topics} topics can be copied\n", done.done.len()))?;
             }
             told.push(json!({
@@ -47,6 +50,7 @@ impl Apply {
                 "topics": done.topics,
                 "warnings": done.warnings,
                 "problems": done.problems,
+                "refused": done.refused,
             }));
         }
         if self.output == Output::Json {

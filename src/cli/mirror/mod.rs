@@ -2,6 +2,7 @@
 
 mod apply;
 mod plan;
+mod run;
 mod status;
 mod verify;
 
@@ -11,7 +12,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 
 use super::reach::Reach;
-use crate::app::mirrors;
+use crate::app::provision;
 use crate::mirror::provision::FlowConfig;
 use crate::runtime::SchemaSource;
 
@@ -27,6 +28,8 @@ enum Verb {
     Plan(plan::Plan),
     /// Create and change on the target what is missing there
     Apply(apply::Apply),
+    /// Run one flow alone, until told to stop
+    Run(run::Run),
     /// Read both sides again and compare them, range by range
     Verify(verify::Verify),
     /// Say how far each topic is copied
@@ -34,10 +37,16 @@ enum Verb {
 }
 
 impl MirrorCommand {
+    /// Whether it goes on until it is told to stop.
+    pub fn runs(&self) -> bool {
+        matches!(self.verb, Verb::Run(_))
+    }
+
     pub async fn run(self) -> Result<ExitCode> {
         match self.verb {
             Verb::Plan(command) => command.run().await,
             Verb::Apply(command) => command.run().await,
+            Verb::Run(command) => command.run().await.map(|()| ExitCode::SUCCESS),
             Verb::Verify(command) => command.run().await,
             Verb::Status(command) => command.run().await,
         }
@@ -57,7 +66,7 @@ struct Which {
 impl Which {
     fn flows(&self) -> Result<(Vec<FlowConfig>, SchemaSource)> {
         let (topology, endpoints) = self.reach.endpoints()?;
-        Ok((mirrors::flows(&topology, &endpoints, self.flow.as_deref())?, mirrors::schemas(&endpoints)?))
+        Ok((provision::flows(&topology, &endpoints, self.flow.as_deref())?, provision::schemas(&endpoints)?))
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::super::output::{Output, print, print_json};
 use super::{Which, exit};
-use crate::app::mirrors;
+use crate::app::provision;
 use crate::clock::Clock;
 use crate::event::{Audit, AuditVerdict};
 use crate::mirror::audit::{Auditor, Wanted};
@@ -54,9 +54,9 @@ impl Verify {
     /// Until it is told to stop, or something differs: that is for people to look at, and told again by the next start.
     async fn watch(self) -> Result<ExitCode> {
         let (topology, endpoints) = self.which.reach.endpoints()?;
-        let mut flows = mirrors::flows(&topology, &endpoints, self.which.flow.as_deref())?;
+        let mut flows = provision::flows(&topology, &endpoints, self.which.flow.as_deref())?;
         let flow = flows.pop().context("no mirror is named")?;
-        let mut watched = mirrors::Audited::new(&topology, &endpoints, flow).await?;
+        let mut watched = provision::Audited::new(&topology, &endpoints, flow).await?;
         loop {
             let audits = watched.round(None).await?;
             match self.output {

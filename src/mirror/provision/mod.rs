@@ -21,7 +21,7 @@ use thiserror::Error;
 
 use crate::log::client::Connection;
 use crate::mirror::Mirror;
-use crate::mirror::plan::{self, Flow, Observed, Plan, Step};
+use crate::mirror::plan::{self, Flow, Observed, Plan, Step, Why};
 use crate::mirror::rename::Renames;
 use crate::mirror::selection::Complaint;
 use crate::runtime::SchemaSource;
@@ -41,18 +41,11 @@ pub enum Error {
     Log(#[from] crate::log::Error),
     #[error("{0}")]
     Ranges(String),
-    /// The broker's words on each call that it refused.
-    #[error("the target refuses {}", list(.0))]
-    Refused(Vec<(Step, Refusal)>),
     /// It took the calls, but nothing is to be seen of them.
     #[error("the target took these calls, and does not show them after {}s: {}", SETTLES_WITHIN.as_secs(), steps(.0))]
     Unseen(Vec<Step>),
     #[error("reading of ranges has panicked")]
     Panicked,
-}
-
-fn list(refused: &[(Step, Refusal)]) -> String {
-    refused.iter().map(|(step, refusal)| format!("`{step}`: {refusal}")).collect::<Vec<_>>().join("; ")
 }
 
 fn steps(steps: &[Step]) -> String {
@@ -118,8 +111,12 @@ pub struct Provisioned {
     pub warnings: Vec<Complaint>,
     /// Each of a topic that is not in `topics`; of none, if the whole flow must not run.
     pub problems: Vec<Complaint>,
+    /// Problems of what is being copied already: the flow is not to go on, for somebody has to decide.
+    pub stops: Vec<Complaint>,
     /// What was done on the target.
     pub done: Vec<Step>,
+    /// Calls that the target refuses, with its words. It is asked again at the next look.
+    pub refused: Vec<String>,
 }
 
 /// Looks at both clusters of one flow, again and again, and mends the target.
@@ -161,30 +158,46 @@ impl Provision {
     /// The same; `tell` hears of each step before it is taken.
     pub async fn refresh_telling(&mut self, tell: impl Fn(&Step)) -> Result<Provisioned, Error> {
         let (mut observed, mut plan) = self.look().await?;
-        let done = plan.steps.clone();
-        if !done.is_empty() && !plan.is_stopped() {
+        let (mut done, mut refused) = (Vec::new(), Vec::new());
+        if !plan.steps.is_empty() && !plan.is_stopped() {
+            done = plan.steps.clone();
             done.iter().for_each(tell);
-            let refused = self.apply(&done).await?;
-            let until = tokio::time::Instant::now() + SETTLES_WITHIN;
-            loop {
-                (observed, plan) = self.look().await?;
-                let left: Vec<_> = plan.steps.iter().filter(|step| done.contains(step)).cloned().collect();
-                if left.is_empty() {
-                    break;
-                }
-                // A refusal counts only if what was asked for is not there: another process may have been first.
-                let refused: Vec<_> = refused.iter().filter(|(step, _)| left.contains(step)).cloned().collect();
-                if !refused.is_empty() {
-                    return Err(Error::Refused(refused));
-                }
-                if tokio::time::Instant::now() >= until {
-                    return Err(Error::Unseen(left));
-                }
-                tokio::time::sleep(PAUSE).await;
-            }
+            refused = self.apply(&done).await?;
+            (observed, plan) = self.settle(&done, &mut refused).await?;
+            done.retain(|step| !refused.iter().any(|(refused, _)| refused == step));
         }
-        let done = if plan.is_stopped() { Vec::new() } else { done };
-        Ok(Provisioned { topics: copied(&plan, &observed), warnings: plan.warnings, problems: plan.problems, done })
+        let unprotected = refused.iter().filter_map(|(step, _)| match step {
+            Step::Alter { topic, why: Why::HoldsBack, .. } => Some(topic.clone()),
+            _ => None,
+        });
+        let unprotected: BTreeSet<_> = unprotected.collect();
+        let mut topics = copied(&plan, &observed);
+        topics.retain(|topic| !unprotected.contains(&topic.target));
+        let is_copied = |topic: &String| observed.frontiers.contains_key(topic);
+        let stops = plan.problems.iter().filter(|problem| problem.topic.as_ref().is_none_or(is_copied));
+        let stops = stops.cloned().collect();
+        let refused = refused.iter().map(|(step, refusal)| format!("`{step}`: {refusal}")).collect();
+        Ok(Provisioned { topics, warnings: plan.warnings, problems: plan.problems, stops, done, refused })
+    }
+
+    /// Looks until what was done is to be seen. A refusal counts only if what was asked for is not there: another process may have
+    /// been first.
+    async fn settle(&mut self, done: &[Step], refused: &mut Vec<(Step, Refusal)>) -> Result<(Observed, Plan), Error> {
+        let until = tokio::time::Instant::now() + SETTLES_WITHIN;
+        loop {
+            let (observed, plan) = self.look().await?;
+            let left: Vec<_> = plan.steps.iter().filter(|step| done.contains(step)).cloned().collect();
+            let unseen: Vec<_> =
+                left.iter().filter(|step| !refused.iter().any(|(refused, _)| refused == *step)).cloned().collect();
+            if unseen.is_empty() {
+                refused.retain(|(step, _)| left.contains(step));
+                return Ok((observed, plan));
+            }
+            if tokio::time::Instant::now() >= until {
+                return Err(Error::Unseen(unseen));
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
     }
 
     async fn look(&mut self) -> Result<(Observed, Plan), Error> {

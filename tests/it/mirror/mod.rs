@@ -8,4 +8,10 @@ mod clusters;
 #[cfg(feature = "runtime")]
 mod commands;
 #[cfg(feature = "runtime")]
+mod copy;
+#[cfg(feature = "runtime")]
+mod kills;
+#[cfg(feature = "runtime")]
+mod pair;
+#[cfg(feature = "runtime")]
 mod plan;
