@@ -36,6 +36,7 @@ use crate::log::admin::ensure_topics;
 use crate::log::client::Connection;
 use crate::log::kafka::{Identity, KafkaLog, KafkaReader};
 use crate::log::{Log, Reader};
+use crate::mirror::audit::{Continuous, Counters};
 use crate::mirror::copy::Copies;
 use crate::runtime::{self, Program, Stores};
 use crate::sink::runner::Runner;
@@ -64,6 +65,7 @@ pub struct App {
     runner: Option<Runner>,
     readers: Readers,
     copies: Arc<Copies>,
+    audits: Vec<Continuous>,
     workers: Arc<runtime::Handle>,
     embedded: Option<Embedded>,
     connection: Connection,
@@ -111,6 +113,10 @@ impl App {
         let workers = Arc::new(workers);
         let flows = mirrors::flows(&topology, &endpoints, None, &options.clock).await?;
         let copies = Arc::new(Copies::start(flows, &metrics).context("the mirrors cannot be started")?);
+        let counters = Counters::register(&metrics)?;
+        let audits = provision::audits(&topology, &endpoints).await?;
+        let audits = audits.into_iter().map(|work| Continuous::start(work, &counters)).collect::<Result<_, _>>();
+        let audits = audits.context("audits cannot be started")?;
         let desk = endpoints.desk(&registered.formats, &options.clock, &metrics)?;
         let app_token = endpoints.app_token()?;
         let socket = desk.clone().zip(app_token).map(|(desk, token)| Socket::start(desk, token));
@@ -132,7 +138,20 @@ impl App {
             None => None,
         };
         let (connection, formats) = (endpoints.connection, registered.formats);
-        Ok(Self { ingest, calendars, socket, slack, runner, readers, copies, workers, embedded, connection, formats })
+        Ok(Self {
+            ingest,
+            calendars,
+            socket,
+            slack,
+            runner,
+            readers,
+            copies,
+            audits,
+            workers,
+            embedded,
+            connection,
+            formats,
+        })
     }
 
     /// Where HTTP listens.
@@ -171,8 +190,10 @@ impl App {
             ingest.stop().await;
         }
         let (workers, slack, runner, readers) = (self.workers, self.slack, self.runner, self.readers);
-        let copies = self.copies;
+        let (copies, audits) = (self.copies, self.audits);
         let ended = tokio::task::spawn_blocking(move || {
+            // What was not told is compared again.
+            drop(audits);
             let copies = Arc::into_inner(copies).map_or(Ok(()), |copies| copies.stop().map_err(anyhow::Error::from));
             let readers = readers.stop().map_err(anyhow::Error::from);
             // The HTTP server, which only watches, is gone.

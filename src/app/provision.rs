@@ -1,16 +1,14 @@
 //! The mirrors of a topology with their clusters looked up: what commands plan, apply, compare and watch.
 
-use std::collections::BTreeSet;
-
 use anyhow::{Result, anyhow};
 
 use super::Endpoints;
 use crate::clock::Clock;
 use crate::codec::{Format, Formats};
-use crate::event::{Audit, FactKind};
+use crate::event::FactKind;
 use crate::mirror::Mirror;
-use crate::mirror::audit::{Auditor, Publisher, Wanted, last_audits};
-use crate::mirror::provision::{self, Cluster, FlowConfig, OwnTopics, Provision};
+use crate::mirror::audit::Work;
+use crate::mirror::provision::{Cluster, FlowConfig, OwnTopics};
 use crate::mirror::rename::Renames;
 use crate::record::Topic;
 use crate::runtime::SchemaSource;
@@ -84,45 +82,30 @@ pub fn schemas(endpoints: &Endpoints) -> Result<SchemaSource> {
     Ok(super::schemas::source(endpoints.registry(PATIENCE)?))
 }
 
-/// Audits of one flow, told on its topic if it names one.
-pub struct Audited {
-    auditor: Auditor,
-    publisher: Option<Publisher>,
-}
-
-impl Audited {
-    /// Goes on after the last audit that was told.
-    pub async fn new(topology: &Topology, endpoints: &Endpoints, flow: FlowConfig) -> Result<Self> {
-        let source = schemas(endpoints)?;
-        let mut auditor = Auditor::new(flow.clone(), source.clone(), Clock::wall())?;
-        let Some(topic) = flow.mirror.audits.clone() else { return Ok(Self { auditor, publisher: None }) };
-        // Its topics must be there.
-        Provision::new(flow.clone(), source.clone())?.refresh().await?;
-        let mut formats = Formats::default();
+/// What the flows are to be audited with that name a topic for it, all the time. Their topics must be there.
+pub async fn audits(topology: &Topology, endpoints: &Endpoints) -> Result<Vec<Work>> {
+    let mut audits = Vec::new();
+    if topology.settings.mirrors.is_empty() {
+        return Ok(audits);
+    }
+    for flow in flows(topology, endpoints, None)? {
+        let Some(topic) = flow.mirror.audits.clone() else { continue };
         let kind = FactKind::Audit;
         let subject = value_subject(&Topic::from(&*topic));
         let id = endpoints.registry(PATIENCE)?.register(&subject, kind.schema_json()).await?;
+        let mut formats = Formats::default();
         formats.write_fact_with(kind, Format::new(id, kind.schema_json())?);
-        let transactional_id = format!("{}mirror.{}.audit", topology.names.prefix(), flow.name);
-        let started = tokio::task::spawn_blocking(move || {
-            // First whoever else audits is fenced: then what is read is all that he told.
-            let publisher = Publisher::new(&flow, &topic, formats, &transactional_id)?;
-            let last = last_audits(&flow, &topic, flow.mirror.shards.into(), source)?;
-            Ok::<_, provision::Error>((publisher, last))
+        let group = topology.names.mirror_audit_group(&flow.name);
+        audits.push(Work {
+            transactional_id: format!("{group}.{}", endpoints.instance),
+            group,
+            instance: endpoints.instance.clone(),
+            topic,
+            formats,
+            schemas: schemas(endpoints)?,
+            flow,
+            clock: Clock::wall(),
         });
-        let (publisher, last) = started.await??;
-        auditor.go_on_after(last.into_iter().map(|(partition, audit)| (partition, audit.source_end)).collect());
-        Ok(Self { auditor, publisher: Some(publisher) })
     }
-
-    /// What was copied since the last round. `shards`: only ranges in these partitions of their topic.
-    pub async fn round(&mut self, shards: Option<BTreeSet<i32>>) -> Result<Vec<Audit>> {
-        let audits = self.auditor.round(&Wanted { topic: None, shards }).await?;
-        if let Some(mut publisher) = self.publisher.take() {
-            let told = audits.clone();
-            let published = tokio::task::spawn_blocking(move || publisher.publish(&told).map(|()| publisher));
-            self.publisher = Some(published.await??);
-        }
-        Ok(audits)
-    }
+    Ok(audits)
 }

@@ -63,6 +63,11 @@ impl Names {
         format!("{}.mirror.{flow}", self.application)
     }
 
+    /// The group that divides a mirror's audits over processes.
+    pub fn mirror_audit_group(&self, flow: &str) -> String {
+        format!("{}.mirror-audit.{flow}", self.application)
+    }
+
     /// Of whoever has the shard: the later fences the earlier.
     pub fn mirror_transactional_id(&self, flow: &str, shard: i32) -> String {
         format!("{}.mirror.{flow}.{shard}", self.application)

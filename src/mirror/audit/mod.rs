@@ -7,6 +7,7 @@
 //! and whatever is gone is told as unknown, not as equal. An audit that is made twice says the same twice. It blocks: it belongs on a
 //! thread for such.
 
+mod continuous;
 mod publish;
 mod sides;
 
@@ -20,7 +21,8 @@ use crate::record::Offset;
 use crate::runtime::SchemaSource;
 use crate::wire::{Admin, At};
 
-pub use publish::{Publisher, last_audits};
+pub use continuous::{Continuous, Counters, Work};
+pub use publish::{LastAudits, Publisher};
 use sides::Sides;
 
 /// Compared in one reading of both sides.
@@ -47,6 +49,7 @@ struct Reading {
     next: BTreeMap<i32, i64>,
     /// Source offsets up to which a flow partition was audited before.
     audited: BTreeMap<String, i64>,
+    behind: bool,
 }
 
 /// What is audited.
@@ -56,6 +59,8 @@ pub struct Wanted {
     pub topic: Option<String>,
     /// Only ranges in these partitions of their topic.
     pub shards: Option<BTreeSet<i32>>,
+    /// At most so many ranges of each partition of their topic, or about so many; the next round goes on behind them.
+    pub ranges_max: Option<i64>,
 }
 
 impl Auditor {
@@ -66,7 +71,7 @@ impl Auditor {
         let (source, target) = (admin(&config.source)?, admin(&config.target)?);
         let ranges = Ranges::new(&config.target.connection, &config.reader_group, &config.name, schemas)?;
         let sides = Sides::new(&config)?;
-        let reading = Reading { ranges, sides, next: BTreeMap::new(), audited: BTreeMap::new() };
+        let reading = Reading { ranges, sides, next: BTreeMap::new(), audited: BTreeMap::new(), behind: false };
         Ok(Self { config, source, target, clock, reading: Some(reading) })
     }
 
@@ -75,6 +80,11 @@ impl Auditor {
         if let Some(reading) = &mut self.reading {
             reading.audited = audited;
         }
+    }
+
+    /// Whether the last round left ranges that were there for the next one.
+    pub fn is_behind(&self) -> bool {
+        self.reading.as_ref().is_some_and(|reading| reading.behind)
     }
 
     /// Audits what was copied since the last round: one audit a flow partition that has news.
@@ -155,20 +165,24 @@ impl Reading {
         wanted: &Wanted,
         flow: &str,
     ) -> Result<BTreeMap<String, Partition>, Error> {
-        let Self { ranges, sides, next, audited } = self;
+        let Self { ranges, sides, next, audited, behind } = self;
+        let mut reached = BTreeMap::new();
         let mut pending = Pending { sides, waiting: BTreeMap::new(), found: BTreeMap::new() };
         for (number, end) in ends {
             let from = next.get(number).copied().unwrap_or_default();
-            ranges.each(topic, *number, Offset(from), Offset(*end), |_, range, _| {
+            let end = wanted.ranges_max.map_or(*end, |ranges| (from + ranges).min(*end));
+            ranges.each(topic, *number, Offset(from), Offset(end), |_, range, _| {
                 let is_wanted =
                     range.flow == flow && wanted.topic.as_ref().is_none_or(|topic| *topic == range.source_topic);
                 let is_new = audited.get(&range.flow_partition).is_none_or(|audited| range.source_end > *audited);
                 if is_wanted && is_new { pending.take(range) } else { Ok(()) }
             })?;
             pending.finish()?;
+            reached.insert(*number, end);
         }
         // Only when all was compared: whoever fails before begins this round anew.
-        next.extend(ends);
+        *behind = reached.iter().any(|(number, reached)| ends.get(number).is_some_and(|end| reached < end));
+        next.extend(reached);
         Ok(pending.found)
     }
 }

@@ -1,9 +1,10 @@
 //! Audits as facts on their topic, and how far they went, read back from there.
 //!
-//! Died before the commit: the round is made again. Died after it: the next one goes on behind it. Two at once fence each other.
+//! Died before the commit: the round is made again. Died after it: the next one goes on behind it. Two of one id fence each other.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use crate::codec::Formats;
 use crate::event::{Audit, Fact};
@@ -58,33 +59,57 @@ impl Publisher {
     }
 }
 
-/// The last audit of each flow partition of this flow that is on the topic. `partitions` are how many the topic has.
-pub fn last_audits(
-    config: &FlowConfig,
-    topic: &str,
-    partitions: i32,
-    schemas: SchemaSource,
-) -> Result<BTreeMap<String, Audit>, Error> {
-    let mut reader = KafkaReader::new(&config.target.connection, &config.reader_group)?;
-    let mut schemas = Schemas::new(Formats::default(), schemas);
-    let mut last = BTreeMap::new();
-    for number in 0..partitions {
-        let partition = TopicPartition::new(&Topic::from(topic), Partition(number));
+/// The last audit of each flow partition of one flow, read on from the topic of audits.
+pub struct LastAudits {
+    flow: String,
+    topic: Topic,
+    reader: KafkaReader,
+    schemas: Schemas,
+    next: BTreeMap<i32, Offset>,
+    last: BTreeMap<String, Audit>,
+}
+
+impl LastAudits {
+    pub fn new(config: &FlowConfig, topic: &str, schemas: SchemaSource) -> Result<Self, Error> {
+        let reader = KafkaReader::new(&config.target.connection, &config.reader_group)?;
+        let schemas = Schemas::new(Formats::default(), schemas);
+        let (flow, topic) = (config.name.clone(), Topic::from(topic));
+        Ok(Self { flow, topic, reader, schemas, next: BTreeMap::new(), last: BTreeMap::new() })
+    }
+
+    pub fn last(&self) -> &BTreeMap<String, Audit> {
+        &self.last
+    }
+
+    /// Up to where flow partitions were audited.
+    pub fn ends(&self) -> BTreeMap<String, i64> {
+        self.last.iter().map(|(partition, audit)| (partition.clone(), audit.source_end)).collect()
+    }
+
+    /// `partitions` are how many the topic has.
+    pub fn read_on(&mut self, partitions: i32) -> Result<(), Error> {
+        for number in 0..partitions {
+            self.read(number)?;
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, number: i32) -> Result<(), Error> {
+        let Self { flow, topic, reader, schemas, next, last } = self;
+        let partition = TopicPartition::new(topic, Partition(number));
         let ends = reader.watermarks(&partition)?;
+        let from = next.get(&number).copied().unwrap_or(ends.low).max(ends.low);
         let mut failed = None;
-        scan(&mut reader, &partition, ends.low, ends.high.max(Offset(0)), |record| {
+        scan(reader, &partition, from, ends.high, |record| {
             let Some(value) = record.value else { return ControlFlow::Continue(()) };
-            let read = schemas.learn_of(value, std::time::Duration::ZERO);
-            let read =
-                read.and_then(|()| schemas.formats.decode::<Audit>(value, AUDIT).map_err(|error| error.to_string()));
-            match read {
-                Ok(audit) if audit.flow == config.name => _ = last.insert(audit.flow_partition.clone(), audit),
+            let learnt = schemas.learn_of(value, Duration::ZERO);
+            let decode = |()| schemas.formats.decode::<Audit>(value, AUDIT).map_err(|error| error.to_string());
+            match learnt.and_then(decode) {
+                Ok(audit) if audit.flow == *flow => _ = last.insert(audit.flow_partition.clone(), audit),
                 Ok(_) => {}
                 Err(why) => {
-                    failed = Some(Error::Ranges(format!(
-                        "{partition} at offset {}: this is no audit: {why}",
-                        record.offset.0
-                    )));
+                    let offset = record.offset.0;
+                    failed = Some(Error::Ranges(format!("{partition} at offset {offset}: this is no audit: {why}")));
                     return ControlFlow::Break(());
                 }
             }
@@ -93,6 +118,7 @@ pub fn last_audits(
         if let Some(failed) = failed {
             return Err(failed);
         }
+        next.insert(number, ends.high);
+        Ok(())
     }
-    Ok(last)
 }

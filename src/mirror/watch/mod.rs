@@ -5,8 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::clock::Clock;
-use crate::event::Audit;
-use crate::mirror::audit::last_audits;
+use crate::mirror::audit::LastAudits;
 use crate::mirror::provision::{Error, FlowConfig, Ranges};
 use crate::mirror::status::{Copied, Ends, Row, rows};
 use crate::record::Offset;
@@ -15,12 +14,20 @@ use crate::wire::{Admin, At};
 
 pub struct Watch {
     config: FlowConfig,
-    schemas: SchemaSource,
     source: Admin,
     target: Admin,
     clock: Clock,
     /// `None` while a thread reads.
-    reading: Option<(Ranges, Copied, BTreeMap<i32, i64>)>,
+    reading: Option<Reading>,
+}
+
+struct Reading {
+    ranges: Ranges,
+    copied: Copied,
+    /// Where to go on, by partition of the topic of ranges.
+    next: BTreeMap<i32, i64>,
+    /// `None`: the flow names no topic of audits.
+    audits: Option<LastAudits>,
 }
 
 impl Watch {
@@ -32,8 +39,9 @@ impl Watch {
         let source = Admin::new(&config.source.connection).map_err(failed(&config.source.name))?;
         let target = Admin::new(&config.target.connection).map_err(failed(&config.target.name))?;
         let ranges = Ranges::new(&config.target.connection, &config.reader_group, &config.name, schemas.clone())?;
-        let reading = Some((ranges, Copied::default(), BTreeMap::new()));
-        Ok(Self { config, schemas, source, target, clock, reading })
+        let audits = config.mirror.audits.as_ref().map(|topic| LastAudits::new(&config, topic, schemas)).transpose()?;
+        let reading = Some(Reading { ranges, copied: Copied::default(), next: BTreeMap::new(), audits });
+        Ok(Self { config, source, target, clock, reading })
     }
 
     pub fn flow(&self) -> &str {
@@ -45,23 +53,22 @@ impl Watch {
         let sources = self.sources().await?;
         let topic = self.config.mirror.offsets.clone();
         let ends = self.ends(&topic).await?;
-        let audits = match &self.config.mirror.audits {
-            Some(audits) => (audits.clone(), i32::try_from(self.ends(audits).await?.len()).unwrap_or(i32::MAX)),
-            None => (String::new(), 0),
+        let audited = match &self.config.mirror.audits {
+            Some(audits) => i32::try_from(self.ends(audits).await?.len()).unwrap_or(i32::MAX),
+            None => 0,
         };
         let mut reading = self.reading.take().ok_or(Error::Panicked)?;
-        let (config, schemas) = (self.config.clone(), self.schemas.clone());
         let read = tokio::task::spawn_blocking(move || {
-            let read = read_on(&mut reading, &topic, &ends);
-            let audits = read.and_then(|()| last_audits(&config, &audits.0, audits.1, schemas));
-            (reading, audits)
+            let read = reading.read_on(&topic, &ends);
+            let read = read.and_then(|()| reading.audits.as_mut().map_or(Ok(()), |audits| audits.read_on(audited)));
+            (reading, read)
         });
-        let (reading, audits) = read.await.map_err(|_| Error::Panicked)?;
-        let audits: BTreeMap<String, Audit> = audits?;
+        let (reading, read) = read.await.map_err(|_| Error::Panicked)?;
+        let reading = self.reading.insert(reading);
+        read?;
         let now_ms = self.clock.now().0;
-        let rows = rows(&reading.1, &sources, audits.values(), now_ms);
-        self.reading = Some(reading);
-        Ok((rows, now_ms))
+        let audits = reading.audits.iter().flat_map(|audits| audits.last().values());
+        Ok((rows(&reading.copied, &sources, audits, now_ms), now_ms))
     }
 
     /// What is to be copied, and where it begins and ends.
@@ -95,20 +102,19 @@ impl Watch {
     }
 }
 
-fn read_on(
-    (ranges, copied, next): &mut (Ranges, Copied, BTreeMap<i32, i64>),
-    topic: &str,
-    ends: &BTreeMap<i32, i64>,
-) -> Result<(), Error> {
-    for (number, end) in ends {
-        let from = next.get(number).copied().unwrap_or_default();
-        ranges.each(topic, *number, Offset(from), Offset(*end), |_, range, flow| {
-            if range.flow == flow {
-                copied.take(&range);
-            }
-            Ok(())
-        })?;
-        next.insert(*number, *end);
+impl Reading {
+    fn read_on(&mut self, topic: &str, ends: &BTreeMap<i32, i64>) -> Result<(), Error> {
+        let Self { ranges, copied, next, .. } = self;
+        for (number, end) in ends {
+            let from = next.get(number).copied().unwrap_or_default();
+            ranges.each(topic, *number, Offset(from), Offset(*end), |_, range, flow| {
+                if range.flow == flow {
+                    copied.take(&range);
+                }
+                Ok(())
+            })?;
+            next.insert(*number, *end);
+        }
+        Ok(())
     }
-    Ok(())
 }

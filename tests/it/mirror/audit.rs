@@ -47,7 +47,7 @@ fn an_audit_tells_equal_from_spoilt_and_gone() {
 
     let gone = [((clusters.topic("fine"), 0), 1)].into();
     block_on(clusters.at_source().delete_records(&gone)).unwrap();
-    let wanted = Wanted { topic: Some(clusters.topic("fine")), shards: None };
+    let wanted = Wanted { topic: Some(clusters.topic("fine")), ..Wanted::default() };
     let mut anew = Auditor::new(flow, schemas(), Clock::wall()).unwrap();
     let audits = block_on(anew.round(&wanted)).unwrap();
     assert_eq!((audits.len(), audits[0].verdict, audits[0].ranges), (1, AuditVerdict::Unknown, 2));
