@@ -4,11 +4,15 @@
 //! allocations; a [`Record`] only borrows from it. Nothing here decodes, routes or does I/O.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::disallowed_macros)]
 
+mod partitioner;
+
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+
+pub use partitioner::partition;
 
 /// Milliseconds since the Unix epoch, as Kafka's record timestamps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -34,6 +38,15 @@ impl Topic {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Kafka's bound on the length of a topic's name.
+pub const TOPIC_NAME_CHARS_MAX: usize = 249;
+
+/// Whether Kafka takes it for the name of a topic.
+pub fn is_topic_name(name: &str) -> bool {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    (1..=TOPIC_NAME_CHARS_MAX).contains(&name.len()) && !matches!(name, "." | "..") && name.chars().all(legal)
 }
 
 impl From<&str> for Topic {

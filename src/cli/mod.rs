@@ -9,6 +9,7 @@ mod embedded;
 mod explain;
 mod export;
 mod lineage;
+mod mirror;
 mod oncall;
 mod output;
 mod problems;
@@ -65,6 +66,8 @@ enum Command {
     Oncall(oncall::OncallCommand),
     /// Make the service catalogue out of another one
     Services(services::ServicesCommand),
+    /// Copy topics of one cluster to another under new names: plan, apply, compare, watch
+    Mirror(mirror::MirrorCommand),
     /// Show the input records behind an output
     Lineage(lineage::LineageCommand),
     /// Write recorded facts to a file
@@ -103,6 +106,7 @@ impl Cli {
                 Command::Route(command) => command.run(),
                 Command::Services(command) => command.run(),
                 Command::Oncall(command) => command.run().await,
+                Command::Mirror(command) => return command.run().await,
                 Command::Lineage(command) => command.run().await,
                 Command::Export(command) => command.run().await,
                 Command::Replay(command) => command.run().await,
@@ -131,6 +135,7 @@ impl Command {
     fn logged(&self) -> &'static str {
         match self {
             Command::Run(_) | Command::Embedded(_) => "info",
+            Command::Mirror(command) if command.runs() => "info",
             Command::Demo(_) => "warn",
             _ => "warn,librdkafka=off,rdkafka=off",
         }

@@ -8,9 +8,12 @@
 
 mod abreast;
 mod consumer;
+mod membership;
 mod native;
 mod producer;
 mod reader;
+mod relay;
+mod source;
 mod tail;
 mod writer;
 
@@ -19,8 +22,12 @@ use std::time::{Duration, Instant};
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer;
 
-pub use native::set_token;
+pub use membership::Membership;
+pub use native::{Message, set_token};
+pub use producer::Delivered;
 pub use reader::KafkaReader;
+pub use relay::KafkaRelay;
+pub use source::{Slot, Taken};
 pub use tail::{Since, Tail};
 pub use writer::KafkaWriter;
 

@@ -1,0 +1,73 @@
+//! `fairlead mirror verify`: both sides read again and compared, range by range. 0 unless something differs.
+
+use std::fmt::Write;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+use serde_json::json;
+
+use super::super::output::{Output, print, print_json};
+use super::{Which, exit};
+use crate::clock::Clock;
+use crate::event::{Audit, AuditVerdict};
+use crate::mirror::audit::{Auditor, Wanted};
+
+#[derive(Args)]
+pub struct Verify {
+    #[command(flatten)]
+    which: Which,
+    /// Only this topic of the source
+    #[arg(long, value_name = "NAME")]
+    topic: Option<String>,
+    #[arg(long, short, value_enum, default_value_t)]
+    output: Output,
+}
+
+impl Verify {
+    pub async fn run(self) -> Result<ExitCode> {
+        let (flows, schemas) = self.which.flows()?;
+        let mut audits = Vec::new();
+        for flow in flows {
+            let wanted = Wanted { topic: self.topic.clone(), ..Wanted::default() };
+            audits.extend(Auditor::new(flow, schemas.clone(), Clock::wall())?.round(&wanted).await?);
+        }
+        let fine = !audits.iter().any(|audit| audit.verdict == AuditVerdict::Different);
+        match self.output {
+            Output::Text => print(&text(&audits))?,
+            Output::Json => print_json(&json!({ "fine": fine, "audits": audits }))?,
+        }
+        Ok(exit(fine))
+    }
+}
+
+fn text(audits: &[Audit]) -> String {
+    let mut out = String::new();
+    for audit in audits {
+        let Audit { flow_partition, source_start, source_end, target_topic, target_partition, .. } = audit;
+        let verdict = match audit.verdict {
+            AuditVerdict::Equal => "equal",
+            AuditVerdict::Different => "DIFFERENT",
+            AuditVerdict::Unknown => "unknown",
+        };
+        _ = write!(
+            out,
+            "{verdict:<9}  {flow_partition}  offsets {source_start} to {source_end}, {} records in {} ranges, on {target_topic}/{target_partition}",
+            audit.records, audit.ranges
+        );
+        if let Some(difference) = &audit.difference {
+            _ = write!(out, ": {difference}");
+        }
+        out.push('\n');
+    }
+    let count = |verdict| audits.iter().filter(|audit| audit.verdict == verdict).count();
+    _ = writeln!(
+        out,
+        "{} partitions: {} equal, {} different, {} unknown",
+        audits.len(),
+        count(AuditVerdict::Equal),
+        count(AuditVerdict::Different),
+        count(AuditVerdict::Unknown)
+    );
+    out
+}

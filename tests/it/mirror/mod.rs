@@ -1,0 +1,17 @@
+//! Mirrors: what a topology may say of them, and what becomes of it on two Kafkas.
+
+#[cfg(feature = "runtime")]
+mod audit;
+mod check;
+#[cfg(feature = "runtime")]
+mod clusters;
+#[cfg(feature = "runtime")]
+mod commands;
+#[cfg(feature = "runtime")]
+mod copy;
+#[cfg(feature = "runtime")]
+mod kills;
+#[cfg(feature = "runtime")]
+mod pair;
+#[cfg(feature = "runtime")]
+mod plan;
