@@ -8,6 +8,8 @@
 //! decided here knows no cluster, clock or store.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::disallowed_macros)]
 
+pub mod group;
+pub mod ranges;
 pub mod rename;
 mod spec;
 
