@@ -35,3 +35,5 @@ pub mod topology;
 pub mod trend;
 #[cfg(feature = "runtime")]
 pub mod verify;
+#[cfg(feature = "runtime")]
+pub mod wire;
