@@ -9,6 +9,8 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::disallowed_macros)]
 
 pub mod group;
+#[cfg(feature = "runtime")]
+pub mod offsets;
 pub mod ranges;
 pub mod rename;
 mod spec;

@@ -8,6 +8,7 @@
 
 mod abreast;
 mod consumer;
+mod follow;
 mod native;
 mod producer;
 mod reader;
@@ -19,6 +20,7 @@ use std::time::{Duration, Instant};
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer;
 
+pub use follow::Follow;
 pub use native::set_token;
 pub use reader::KafkaReader;
 pub use tail::{Since, Tail};

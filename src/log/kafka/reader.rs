@@ -82,6 +82,19 @@ impl KafkaReader {
         Ok(Watermarks { low: Offset(low), high: Offset(high) })
     }
 
+    /// All of the topic; none if it is not there.
+    pub fn partitions(&self, topic: &Topic) -> Result<Vec<TopicPartition>, Error> {
+        let told = self.uncommitted.fetch_metadata(Some(topic.as_str()), ATTEMPT).map_err(unavailable)?;
+        let count = told.topics().first().map_or(0, |told| told.partitions().len());
+        Ok((0..).take(count).map(|number| TopicPartition::new(topic, Partition(number))).collect())
+    }
+
+    /// The true ends of many partitions, in the order asked, each broker asked once.
+    pub fn true_ends(&mut self, partitions: &[TopicPartition]) -> Result<Vec<Offset>, Error> {
+        self.refresh()?;
+        ends(&self.uncommitted, partitions)
+    }
+
     /// The stable committed offsets of the group whose name this reader has, in the order asked.
     pub fn committed(&self, partitions: &[TopicPartition]) -> Result<Vec<Option<Committed>>, Error> {
         committed(&self.consumer, &self.group, partitions, CALL)
@@ -114,9 +127,7 @@ impl KafkaReader {
     fn open_on(&self, topics: &[Topic], patience: Duration) -> Result<Vec<TopicPartition>, Error> {
         let mut partitions = Vec::new();
         for topic in topics {
-            let told = self.uncommitted.fetch_metadata(Some(topic.as_str()), ATTEMPT).map_err(unavailable)?;
-            let count = told.topics().first().map_or(0, |told| told.partitions().len());
-            partitions.extend((0..).take(count).map(|number| TopicPartition::new(topic, Partition(number))));
+            partitions.extend(self.partitions(topic)?);
         }
         let (true_ends, until) = (ends(&self.uncommitted, &partitions)?, Instant::now() + patience);
         loop {
@@ -220,7 +231,7 @@ fn ends(consumer: &BaseConsumer<ReaderContext>, partitions: &[TopicPartition]) -
     partitions.iter().map(end).collect()
 }
 
-fn judge(code: RDKafkaErrorCode, partition: &TopicPartition, offset: Offset) -> Error {
+pub(super) fn judge(code: RDKafkaErrorCode, partition: &TopicPartition, offset: Offset) -> Error {
     match code {
         RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
             let mend = "records at this offset are gone (retention, compaction or a re-created topic)".to_owned();
