@@ -56,21 +56,10 @@ fn value_of(site: &Site, topic: &Topic, value: Option<&[u8]>) -> Value {
     let formats = &site.schemas.formats;
     let read = match content {
         Some(Content::Fact(kind)) => formats.decode_fact(*kind, bytes).ok().and_then(|fact| {
-            let read = match fact {
-                Fact::Alert(alert) => serde_json::to_value(alert),
-                Fact::Deploy(deploy) => serde_json::to_value(deploy),
-                Fact::Incident(incident) => serde_json::to_value(incident),
-                Fact::SlackAction(action) => serde_json::to_value(action),
-                Fact::SlackOutcome(outcome) => serde_json::to_value(outcome),
-                Fact::Payload(payload) => serde_json::to_value(payload),
-                Fact::Response(response) => serde_json::to_value(response),
-                Fact::ActionRun(run) => serde_json::to_value(run),
-                Fact::Cause(cause) => serde_json::to_value(cause),
-                Fact::Silence(silence) => serde_json::to_value(silence),
-                Fact::Rotation(rotation) => serde_json::to_value(rotation),
-                Fact::Own(_) => return None,
-            };
-            read.ok()
+            match fact {
+                Fact::Payload(payload) => serde_json::to_value(payload).ok(),
+                fact => serde_json::from_str(&fact.to_json()?).ok(),
+            }
         }),
         _ => None,
     };
