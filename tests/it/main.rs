@@ -44,3 +44,5 @@ mod slack;
 mod tidy;
 mod topologies;
 mod trends;
+#[cfg(feature = "runtime")]
+mod wire;

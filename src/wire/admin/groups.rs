@@ -18,6 +18,9 @@ const MANY_KEYS: i16 = 4;
 const FIND: Right = Right { what: "find the coordinators of groups", operation: "Describe", resource: "group" };
 const DELETE: Right = Right { what: "delete groups", operation: "Delete", resource: "group" };
 
+/// What became of a group, or what put it off.
+type Deletion = (String, Result<Result<(), Refusal>, Refusal>);
+
 impl Admin {
     /// All that may be seen, by name. Every broker is asked for those that it coordinates; what moves between brokers meanwhile may be
     /// missing.
@@ -55,24 +58,23 @@ impl Admin {
         Ok(groups)
     }
 
-    /// Those that are there and have no members go, with their offsets.
+    /// Those that are there and have no members go, with their offsets. A repetition after a lost answer tells `GROUP_ID_NOT_FOUND`.
     pub async fn delete_groups(&self, names: &[String]) -> Result<Outcomes<String>, Error> {
-        let mut outcomes = BTreeMap::new();
-        for (broker, names) in self.coordinators(names, &mut Patience::to(FIND.what)).await? {
-            for batch in names.chunks(GROUPS_A_REQUEST) {
-                let make = |_, names: &[String]| {
-                    DeleteGroupsRequest::default().with_groups_names(names.iter().map(|name| group_id(name)).collect())
-                };
-                outcomes.extend(
-                    self.settle(Whom::Broker(broker), DELETE, batch.to_vec(), make, |answer| {
-                        let results = answer.results.into_iter();
-                        results.map(|group| (group.group_id.to_string(), group.error_code, None)).collect()
-                    })
-                    .await?,
-                );
-            }
-        }
-        Ok(outcomes)
+        self.at_coordinators(DELETE, names, |broker, names| self.ask_to_delete(broker, names)).await
+    }
+
+    async fn ask_to_delete(&self, broker: i32, names: Vec<String>) -> Result<Vec<Deletion>, Failure> {
+        let asked = DeleteGroupsRequest::default().with_groups_names(names.iter().map(|name| group_id(name)).collect());
+        let answer = self.cluster.ask(Whom::Broker(broker), |_| asked).await?;
+        let outcomes = answer.results.into_iter().map(|group| {
+            let name = group.group_id.to_string();
+            let outcome = match Refusal::check(group.error_code, None) {
+                Err(refusal) if refusal.passes() => Err(refusal),
+                outcome => Ok(outcome.map_err(|refusal| DELETE.explain(refusal, &name))),
+            };
+            (name, outcome)
+        });
+        Ok(outcomes.collect())
     }
 
     /// Asks each coordinator for its groups among `names`, and again for those that were put off. `ask` is told broker and groups, and answers

@@ -10,6 +10,8 @@ mod group_offsets;
 mod groups;
 mod offsets;
 mod records;
+#[cfg(test)]
+mod tests;
 mod topics;
 
 use std::collections::BTreeMap;

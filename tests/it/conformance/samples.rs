@@ -169,6 +169,7 @@ fn admin(topic: &TopicName) -> Vec<Sample> {
             DeleteTopicsRequest::default().with_timeout_ms(1_000).with_topic_names(vec![created(version).name])
         }),
         sample(move |_| CreatePartitionsRequest::default().with_timeout_ms(1_000).with_topics(vec![grown.clone()])),
+        sample(|_| DescribeAclsRequest::default()),
         sample(move |_| DescribeConfigsRequest::default().with_resources(vec![described.clone()])),
         sample(move |_| AlterConfigsRequest::default().with_resources(vec![altered.clone()])),
         sample(move |_| IncrementalAlterConfigsRequest::default().with_resources(vec![changed.clone()])),

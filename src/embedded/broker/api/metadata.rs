@@ -56,6 +56,12 @@ fn described(name: TopicName, topic: Outcome<Arc<Topic>>) -> MetadataResponseTop
     answer.with_partitions(partitions.collect())
 }
 
+/// Whoever reaches this broker may do everything.
+pub fn describe_acls(_: &Call, _: DescribeAclsRequest) -> DescribeAclsResponse {
+    let refusal = DescribeAclsResponse::default().with_error_code(ResponseError::SecurityDisabled.code());
+    refusal.with_error_message(Some(text("this broker has no authorizer")))
+}
+
 pub fn find_coordinator(call: &Call, request: FindCoordinatorRequest) -> FindCoordinatorResponse {
     let (host, port) = address(&call.node);
     // 0 is a group, 1 a transactional id; share groups are not served.

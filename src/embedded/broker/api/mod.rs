@@ -61,6 +61,7 @@ const APIS: &[Api] = &[
     Api(ApiKey::AddOffsetsToTxn, 0, 3, |call, body| at_once(call, body, transactions::add_offsets)),
     Api(ApiKey::EndTxn, 0, 3, |call, body| at_once(call, body, transactions::end)),
     Api(ApiKey::TxnOffsetCommit, 0, 3, |call, body| at_once(call, body, offsets::commit_in_txn)),
+    Api(ApiKey::DescribeAcls, 1, 3, |call, body| at_once(call, body, metadata::describe_acls)),
     Api(ApiKey::DescribeConfigs, 1, 4, |call, body| at_once(call, body, configs::describe)),
     Api(ApiKey::AlterConfigs, 0, 2, |call, body| at_once(call, body, configs::alter)),
     Api(ApiKey::IncrementalAlterConfigs, 0, 1, |call, body| at_once(call, body, configs::alter_incrementally)),
