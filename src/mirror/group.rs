@@ -74,15 +74,30 @@ pub enum Position {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Why {
     NotCopied,
+    /// Records before it are on the source, and were never copied.
+    Uncopied {
+        start: i64,
+    },
+    Broken(String),
     Behind,
     OppositeBehind,
-    Interleaved { unread: i64, read: i64 },
-    Deleted { unread: i64, low: i64 },
+    Interleaved {
+        unread: i64,
+        read: i64,
+    },
+    Deleted {
+        unread: i64,
+        low: i64,
+    },
     Merged,
     Share,
     Active(Vec<String>),
-    Backwards { committed: i64 },
-    Others { committed: i64 },
+    Backwards {
+        committed: i64,
+    },
+    Others {
+        committed: i64,
+    },
     Refused(String),
 }
 
@@ -90,6 +105,11 @@ impl std::fmt::Display for Why {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::NotCopied => write!(f, "nothing is known of this partition: the mirror has not begun with it"),
+            Self::Uncopied { start } => write!(
+                f,
+                "the mirror began at {start}, and the source still has records from before, which are not copied"
+            ),
+            Self::Broken(why) => write!(f, "the ranges are not to be trusted: {why}"),
             Self::Behind => write!(f, "the mirror has not read that far"),
             Self::OppositeBehind => {
                 write!(f, "the opposite mirror has not read that far: native records may lie before")

@@ -10,9 +10,12 @@
 
 pub mod group;
 #[cfg(feature = "runtime")]
+pub mod groups;
+#[cfg(feature = "runtime")]
 pub mod offsets;
 pub mod ranges;
 pub mod rename;
+pub mod reverse;
 mod spec;
 
 pub use spec::{Groups, Mirror, Mirrors, TopicConfig};

@@ -34,6 +34,7 @@ const PURE: &[&str] = &[
     "src/mirror/ranges.rs",
     "src/mirror/ranges/",
     "src/mirror/rename.rs",
+    "src/mirror/reverse.rs",
     "src/mirror/spec.rs",
     "src/operator/",
     "src/rotation/",

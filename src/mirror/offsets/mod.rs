@@ -13,6 +13,7 @@
 
 pub mod answer;
 mod follower;
+pub mod native;
 pub mod recorded;
 pub mod store;
 

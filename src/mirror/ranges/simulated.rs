@@ -5,7 +5,8 @@
 use proptest::prelude::*;
 
 use super::Ranges;
-use crate::event::{MirrorRange, MirrorRun, flow_partition};
+use crate::event::migration::flow_partition;
+use crate::event::{MirrorRange, MirrorRun};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Slot {
@@ -72,7 +73,7 @@ impl World {
         i64::try_from(self.logs[side].len()).unwrap()
     }
 
-    pub fn slots(&self, side: usize) -> impl DoubleEndedIterator<Item = (i64, Slot)> + '_ {
+    pub fn slots(&self, side: usize) -> impl Iterator<Item = (i64, Slot)> + '_ {
         (0..).take(self.logs[side].len()).zip(self.logs[side].iter().copied())
     }
 
