@@ -4,11 +4,15 @@
 //! allocations; a [`Record`] only borrows from it. Nothing here decodes, routes or does I/O.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::disallowed_macros)]
 
+mod partitioner;
+
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+
+pub use partitioner::partition;
 
 /// Milliseconds since the Unix epoch, as Kafka's record timestamps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -8,14 +8,20 @@
 //! decided here knows no cluster, clock or store.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::disallowed_macros)]
 
+pub mod checksum;
+#[cfg(feature = "runtime")]
+pub mod copy;
 pub mod group;
 #[cfg(feature = "runtime")]
 pub mod groups;
 #[cfg(feature = "runtime")]
 pub mod offsets;
+pub mod pace;
+pub mod range;
 pub mod ranges;
 pub mod rename;
 pub mod reverse;
+pub mod shard;
 mod spec;
 
 pub use spec::{Groups, Mirror, Mirrors, TopicConfig};

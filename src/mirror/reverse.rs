@@ -59,7 +59,10 @@ alone: { to: old, topics: [{ topic: a, to: b }] }
         let opposites = ["out", "back", "alone", "none"].map(|flow| opposite(&mirrors, flow));
         assert_eq!(opposites, [Some("back"), Some("out"), None, None]);
         let of = |flow: &str| clusters(&mirrors, &mirrors[flow]);
-        assert_eq!([of("out"), of("back"), of("alone")], [(Some("old"), None), (None, Some("old")), (None, Some("old"))]);
+        assert_eq!(
+            [of("out"), of("back"), of("alone")],
+            [(Some("old"), None), (None, Some("old")), (None, Some("old"))]
+        );
     }
 
     #[test]

@@ -9,9 +9,12 @@
 mod abreast;
 mod consumer;
 mod follow;
+mod membership;
 mod native;
 mod producer;
 mod reader;
+mod relay;
+mod source;
 mod tail;
 mod writer;
 
@@ -21,8 +24,12 @@ use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer;
 
 pub use follow::Follow;
-pub use native::set_token;
+pub use membership::Membership;
+pub use native::{Message, set_token};
+pub use producer::Delivered;
 pub use reader::KafkaReader;
+pub use relay::KafkaRelay;
+pub use source::{Slot, Taken};
 pub use tail::{Since, Tail};
 pub use writer::KafkaWriter;
 

@@ -4,10 +4,13 @@
 //!   `rd_kafka_consume_batch_queue` waits until its array is full, so it is only asked for what is there.
 //! - A token handed to a client: the crate does it in a poll only, too late for the first call.
 //! - Flush, commit and abort of a transaction: the crate's `flush` sleeps 100 ms each time.
+//! - Messages that go from a consumer to a producer as they are (`relay.rs`).
 //!
 //! Invariants: an [`Inlet`] keeps its client alive and its messages within, and each is destroyed exactly once: the functions offered
 //! are safe. Nothing here decides what an error means.
 #![expect(unsafe_code, reason = "calls into librdkafka, kept in this one module")]
+
+mod relay;
 
 use std::collections::VecDeque;
 use std::ffi::{CStr, CString};
@@ -22,6 +25,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 use rdkafka_sys as sys;
 use rdkafka_sys::types::{RDKafkaErrorCode, RDKafkaMessage};
+
+pub use relay::{Cargo, Intake, Origin, TopicHandle, relay};
 
 use crate::log::token::Token;
 use crate::record::{Batch, EventTime, Headers, Offset, Partition, Record, Topic};
@@ -142,6 +147,11 @@ impl<C: ConsumerContext> Drop for Inlet<C> {
 /// A message, or an error in a message's place.
 pub struct Message(NonNull<RDKafkaMessage>);
 
+// SAFETY: nobody else has it, and nothing in it is changed.
+unsafe impl Send for Message {}
+// SAFETY: as above.
+unsafe impl Sync for Message {}
+
 impl Message {
     fn raw(&self) -> &RDKafkaMessage {
         // SAFETY: valid until drop.
@@ -165,7 +175,7 @@ impl Message {
         EventTime(unsafe { sys::rd_kafka_message_timestamp(self.0.as_ptr(), &mut kind) })
     }
 
-    fn key(&self) -> Option<&[u8]> {
+    pub fn key(&self) -> Option<&[u8]> {
         let raw = self.raw();
         bytes(raw.key.cast(), raw.key_len)
     }

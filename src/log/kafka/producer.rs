@@ -9,6 +9,7 @@
 //! the caller renews the producer. A twin that lives fences the renewed one at once, and that one stops.
 
 mod leftovers;
+mod relay;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -23,7 +24,9 @@ use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 
 use super::consumer::{denied, is_denied};
-use super::native::{self, TransactionError};
+use super::native::{self, Cargo, TransactionError};
+pub use relay::Delivered;
+
 use crate::log::Error;
 use crate::log::client::{Connection, unusable};
 use crate::log::token::Login;
@@ -31,10 +34,21 @@ use crate::record::NewRecord;
 
 /// The coordinator aborts a transaction that takes longer. No longer than the group's session by default.
 const TRANSACTION: Duration = Duration::from_secs(10);
+/// How long to wait for what a predecessor left open to end.
+pub const END: Duration = Duration::from_secs(30);
 /// A commit that is still refused after this long is of unknown outcome.
 const COMMIT: Duration = Duration::from_secs(15);
 const INIT: Duration = Duration::from_secs(20);
 const SLICE: Duration = Duration::from_millis(5);
+
+/// What a producer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Use {
+    /// Records of our own: only failed deliveries are reported.
+    Records,
+    /// Messages of a consumer too, with the offset of every copy.
+    Relay,
+}
 
 /// What may not be written any more.
 enum Denied {
@@ -49,6 +63,7 @@ struct Seen {
     /// A transport error or time-out came up since the transaction began.
     hazard: AtomicBool,
     denied: Mutex<Option<Denied>>,
+    relayed: Mutex<relay::Relayed>,
 }
 
 struct TransactionContext(Arc<Seen>);
@@ -74,9 +89,12 @@ impl ClientContext for TransactionContext {
 }
 
 impl ProducerContext for TransactionContext {
-    type DeliveryOpaque = ();
+    type DeliveryOpaque = Cargo;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, _: ()) {
+    fn delivery(&self, result: &DeliveryResult<'_>, cargo: Cargo) {
+        if let Ok(mut relayed) = self.0.relayed.lock() {
+            relayed.report(result, cargo);
+        }
         if let (Err((error, record)), Ok(mut first)) = (result, self.0.delivery.lock()) {
             first.get_or_insert_with(|| (error.clone(), record.topic().to_owned()));
         }
@@ -86,6 +104,7 @@ impl ProducerContext for TransactionContext {
 pub struct Transactions {
     connection: Connection,
     transactional_id: String,
+    purpose: Use,
     producer: BaseProducer<TransactionContext>,
     login: Login,
     seen: Arc<Seen>,
@@ -112,15 +131,19 @@ impl Began {
 
 impl Transactions {
     pub fn new(connection: &Connection, transactional_id: &str) -> Result<Self, Error> {
-        let (producer, login, seen) = create(connection, transactional_id)?;
+        Self::with(connection, transactional_id, Use::Records)
+    }
+
+    fn with(connection: &Connection, transactional_id: &str, purpose: Use) -> Result<Self, Error> {
+        let (producer, login, seen) = create(connection, transactional_id, purpose)?;
         let (connection, transactional_id) = (connection.clone(), transactional_id.to_owned());
         let (began, suspect, timed_out, unsure) = (None, false, false, true);
-        Ok(Self { connection, transactional_id, producer, login, seen, began, suspect, timed_out, unsure })
+        Ok(Self { connection, transactional_id, purpose, producer, login, seen, began, suspect, timed_out, unsure })
     }
 
     /// Fences every older producer of this id and ends its open transaction; what it left is still to be cleared.
     pub fn renew(&mut self) -> Result<(), Error> {
-        (self.producer, self.login, self.seen) = create(&self.connection, &self.transactional_id)?;
+        (self.producer, self.login, self.seen) = create(&self.connection, &self.transactional_id, self.purpose)?;
         (self.began, self.suspect, self.timed_out) = (None, false, false);
         Ok(())
     }
@@ -162,8 +185,8 @@ impl Transactions {
 
     pub fn produce(&mut self, record: &NewRecord) -> Result<(), Error> {
         loop {
-            let mut base: BaseRecord<'_, [u8], [u8]> =
-                BaseRecord::to(record.topic.as_str()).timestamp(record.timestamp.0);
+            let base = BaseRecord::with_opaque_to(record.topic.as_str(), Cargo(None));
+            let mut base: BaseRecord<'_, [u8], [u8], Cargo> = base.timestamp(record.timestamp.0);
             (base.partition, base.key) = (record.partition.map(|partition| partition.0), record.key.as_deref());
             base.payload = record.value.as_deref();
             if !record.headers.is_empty() {
@@ -188,9 +211,9 @@ impl Transactions {
     /// Everything produced is on the broker, or the transaction is to be aborted.
     fn drain(&mut self) -> Result<(), Error> {
         loop {
-            let empty = native::flush(&self.producer, SLICE);
+            let empty = native::flush(&self.producer, self.slice());
             if !empty {
-                self.producer.poll(Duration::ZERO);
+                self.serve();
                 self.refresh()?;
             }
             if let Some((error, topic)) = self.failed_delivery() {
@@ -307,6 +330,10 @@ impl Transactions {
             RDKafkaErrorCode::TransactionalIdAuthorizationFailed => {
                 Some(denied("Write", &format!("transactional-id {}", self.transactional_id)))
             }
+            RDKafkaErrorCode::MessageSizeTooLarge => Some(Error::Fatal(format!(
+                "{topic} refuses a record or a batch for its size: raise its max.message.bytes to that of where the records come from, at \
+                 least to 1048588"
+            ))),
             _ if is_denied(error) => Some(Error::Fatal(error.to_string())),
             _ => None,
         }
@@ -337,6 +364,7 @@ fn is_fenced(code: RDKafkaErrorCode) -> bool {
 fn create(
     connection: &Connection,
     transactional_id: &str,
+    purpose: Use,
 ) -> Result<(BaseProducer<TransactionContext>, Login, Arc<Seen>), Error> {
     let mut config = connection.producer();
     config
@@ -344,9 +372,12 @@ fn create(
         .set("transaction.timeout.ms", TRANSACTION.as_millis().to_string())
         .set("linger.ms", "2")
         .set("compression.type", "lz4")
-        .set("queue.buffering.max.messages", "1000000")
+        .set("queue.buffering.max.messages", "1000000");
+    match purpose {
         // Successes need no report; without this every record's report would have to be served before a commit.
-        .set("delivery.report.only.error", "true");
+        Use::Records => config.set("delivery.report.only.error", "true"),
+        Use::Relay => relay::configure(&mut config),
+    };
     let seen = Arc::new(Seen::default());
     let producer: BaseProducer<TransactionContext> =
         config.create_with_context(TransactionContext(seen.clone())).map_err(|error| unusable(&error))?;

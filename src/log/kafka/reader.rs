@@ -91,8 +91,12 @@ impl KafkaReader {
 
     /// The true ends of many partitions, in the order asked, each broker asked once.
     pub fn true_ends(&mut self, partitions: &[TopicPartition]) -> Result<Vec<Offset>, Error> {
-        self.refresh()?;
-        ends(&self.uncommitted, partitions)
+        self.attempt(|reader| places(&reader.uncommitted, partitions, rdkafka::Offset::End))
+    }
+
+    /// The same as far as they can be read: up to the first open transaction.
+    pub fn readable_ends(&mut self, partitions: &[TopicPartition]) -> Result<Vec<Offset>, Error> {
+        self.attempt(|reader| places(&reader.consumer, partitions, rdkafka::Offset::End))
     }
 
     /// The stable committed offsets of the group whose name this reader has, in the order asked.
@@ -113,10 +117,38 @@ impl KafkaReader {
 
     /// Where a transaction is open, and still is after `patience`: the readable end lies before what was the true one.
     pub(super) fn held_up(&mut self, topics: &[Topic], patience: Duration) -> Result<Vec<TopicPartition>, Error> {
+        self.attempt(|reader| {
+            let mut partitions = Vec::new();
+            for topic in topics {
+                partitions.extend(reader.partitions(topic)?);
+            }
+            reader.open_on(&partitions, patience)
+        })
+    }
+
+    /// The same of some partitions.
+    pub(super) fn held_up_among(
+        &mut self,
+        partitions: &[TopicPartition],
+        patience: Duration,
+    ) -> Result<Vec<TopicPartition>, Error> {
+        self.attempt(|reader| reader.open_on(partitions, patience))
+    }
+
+    /// The first offsets that are kept, and the true ends, in the order asked.
+    pub fn bounds(&mut self, partitions: &[TopicPartition]) -> Result<Vec<Watermarks>, Error> {
+        self.attempt(|reader| {
+            let lows = places(&reader.uncommitted, partitions, rdkafka::Offset::Beginning)?;
+            let highs = places(&reader.uncommitted, partitions, rdkafka::Offset::End)?;
+            Ok(lows.into_iter().zip(highs).map(|(low, high)| Watermarks { low, high }).collect())
+        })
+    }
+
+    fn attempt<T>(&mut self, what: impl Fn(&Self) -> Result<T, Error>) -> Result<T, Error> {
         let until = Instant::now() + ATTEMPTS;
         loop {
             self.refresh()?;
-            match self.open_on(topics, patience) {
+            match what(self) {
                 // A connection that was never used breaks when its token expires, and comes back only with the next token.
                 Err(Error::Unavailable(_)) if Instant::now() < until => std::thread::sleep(SLICE),
                 told => return told,
@@ -124,14 +156,11 @@ impl KafkaReader {
         }
     }
 
-    fn open_on(&self, topics: &[Topic], patience: Duration) -> Result<Vec<TopicPartition>, Error> {
-        let mut partitions = Vec::new();
-        for topic in topics {
-            partitions.extend(self.partitions(topic)?);
-        }
-        let (true_ends, until) = (ends(&self.uncommitted, &partitions)?, Instant::now() + patience);
+    fn open_on(&self, partitions: &[TopicPartition], patience: Duration) -> Result<Vec<TopicPartition>, Error> {
+        let (true_ends, until) =
+            (places(&self.uncommitted, partitions, rdkafka::Offset::End)?, Instant::now() + patience);
         loop {
-            let readable = ends(&self.consumer, &partitions)?;
+            let readable = places(&self.consumer, partitions, rdkafka::Offset::End)?;
             let open = partitions.iter().zip(&true_ends).zip(readable).filter(|((_, end), readable)| readable < end);
             let open: Vec<_> = open.map(|((partition, _), _)| partition.clone()).collect();
             if open.is_empty() || Instant::now() >= until {
@@ -209,26 +238,30 @@ impl Reader for KafkaReader {
     }
 }
 
-/// As this consumer sees them, in the order asked; all of a broker's in one request.
-fn ends(consumer: &BaseConsumer<ReaderContext>, partitions: &[TopicPartition]) -> Result<Vec<Offset>, Error> {
+/// The beginning or the end of each, as this consumer sees them, in the order asked; all of a broker's in one request.
+fn places(
+    consumer: &BaseConsumer<ReaderContext>,
+    partitions: &[TopicPartition],
+    place: rdkafka::Offset,
+) -> Result<Vec<Offset>, Error> {
     if partitions.is_empty() {
         return Ok(Vec::new());
     }
     let mut asked = TopicPartitionList::with_capacity(partitions.len());
     for TopicPartition { topic, partition } in partitions {
         // Asked for as a time, it is that of all records.
-        asked.add_partition_offset(topic.as_str(), partition.0, rdkafka::Offset::End).map_err(fatal)?;
+        asked.add_partition_offset(topic.as_str(), partition.0, place).map_err(fatal)?;
     }
     let answer = consumer.offsets_for_times(asked, ATTEMPT).map_err(unavailable)?;
     each(&answer)?;
-    let end = |partition: &TopicPartition| match answer
+    let found = |partition: &TopicPartition| match answer
         .find_partition(partition.topic.as_str(), partition.partition.0)
         .map(|found| found.offset())
     {
-        Some(rdkafka::Offset::Offset(end)) => Ok(Offset(end)),
-        told => Err(Error::Unavailable(format!("{partition}: its end is not known: {told:?}"))),
+        Some(rdkafka::Offset::Offset(offset)) => Ok(Offset(offset)),
+        told => Err(Error::Unavailable(format!("{partition}: its {place:?} is not known: {told:?}"))),
     };
-    partitions.iter().map(end).collect()
+    partitions.iter().map(found).collect()
 }
 
 pub(super) fn judge(code: RDKafkaErrorCode, partition: &TopicPartition, offset: Offset) -> Error {

@@ -87,7 +87,7 @@ async fn run(config: KeeperConfig, mut stopped: watch::Receiver<bool>) {
 }
 
 async fn round(config: &KeeperConfig, at_work: Option<(Groups, Told)>) -> anyhow::Result<(Groups, Told)> {
-    let (mut groups, told) = match at_work {
+    let (groups, told) = match at_work {
         Some(at_work) => at_work,
         None => (Groups::new(config.groups.clone())?, begin(config).await?),
     };

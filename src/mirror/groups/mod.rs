@@ -19,7 +19,7 @@ mod keeper;
 mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use regex_lite::Regex;
@@ -102,7 +102,7 @@ pub struct Groups {
     config: GroupsConfig,
     source: Admin,
     target: Admin,
-    judge: Option<Judge>,
+    judge: Arc<Mutex<Judge>>,
 }
 
 /// What is asked of both clusters before anything is decided.
@@ -116,23 +116,20 @@ struct Seen {
 impl Groups {
     pub fn new(config: GroupsConfig) -> Result<Self> {
         let (source, target) = (Admin::new(&config.from)?, Admin::new(&config.to)?);
-        let judge = Judge::new(&config);
-        Ok(Self { config, source, target, judge: Some(judge) })
+        let judge = Arc::new(Mutex::new(Judge::new(&config)));
+        Ok(Self { config, source, target, judge })
     }
 
     /// One pass over all groups that are chosen. `force` overrules what [`group::decide`] lets it.
-    pub async fn round(&mut self, force: bool) -> Result<Vec<GroupOffset>> {
+    pub async fn round(&self, force: bool) -> Result<Vec<GroupOffset>> {
         let seen = self.look().await?;
         let places: BTreeSet<Place> = seen.positions.values().flat_map(BTreeMap::keys).cloned().collect();
         let bounds = self.bounds(&places).await?;
-        let mut judge = self.judge.take().context("a round before this one has panicked")?;
-        let asked = seen.positions.clone();
+        let (judge, asked) = (Arc::clone(&self.judge), seen.positions.clone());
         let judged = tokio::task::spawn_blocking(move || {
-            let positions = judge.positions(&asked, &bounds);
-            (judge, positions)
+            judge.lock().unwrap_or_else(PoisonError::into_inner).positions(&asked, &bounds)
         });
-        let (judge, positions) = judged.await.context("judging positions")?;
-        self.judge = Some(judge);
+        let positions = judged.await.context("judging positions")?;
         let mut findings = Vec::new();
         for (group, positions) in positions? {
             findings.extend(self.commit(&seen, group, positions, force).await?);

@@ -6,15 +6,14 @@
 //! the wall time is what the caller says.
 
 mod follow;
-mod partitioner;
 mod view;
 
 use std::collections::BTreeMap;
 
 use thiserror::Error;
 
+pub use crate::record::partition;
 pub use follow::FollowedTask;
-pub use partitioner::partition;
 pub use view::MemoryView;
 
 use super::dead_letter;

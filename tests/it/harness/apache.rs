@@ -100,6 +100,13 @@ impl Kafka {
         self.data.join("tls/ca.pem")
     }
 
+    /// The broker's process.
+    #[allow(dead_code)] // for benches/shallow
+    pub fn process(&self) -> u32 {
+        let pid = std::fs::read_to_string(self.data.join("broker.pid")).expect("the broker runs");
+        pid.trim().parse().expect("a process id")
+    }
+
     /// Its files stay where they are, to be looked at, or go with it.
     #[allow(dead_code)] // for benches/longhaul
     pub fn keep_files(&mut self, keep: bool) {

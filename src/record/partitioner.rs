@@ -1,6 +1,7 @@
 //! Where a key lies: murmur2, as Java's default partitioner and librdkafka's `murmur2_random` reckon it.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::disallowed_macros)]
 
-use crate::record::Partition;
+use super::Partition;
 
 pub fn partition(key: &[u8], partitions: i32) -> Partition {
     let positive = i32::try_from(murmur2(key) & 0x7fff_ffff).unwrap_or_default();

@@ -1,0 +1,141 @@
+//! Messages of a consumer on their way through a transaction, and the offset of every copy.
+//!
+//! A delivery report hands the message back, so that what lies between two reports is all that is kept of it. Reports of one partition
+//! come in order; neighbours become one [`Delivered`].
+
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::message::{DeliveryResult, Message as _};
+
+use super::super::native::{self, Cargo, Message, Origin, TopicHandle};
+use super::{SLICE, Transactions, Use};
+use crate::log::Error;
+use crate::log::client::Connection;
+
+/// With reports of all deliveries a flush waits for those that nobody has asked for yet.
+const RELAY_SLICE: Duration = Duration::from_millis(1);
+
+/// Copies of neighbours that became neighbours: offset `source + i` is at `target + i`, for each `i` below `count`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delivered {
+    pub origin: Origin,
+    pub source: i64,
+    /// Negative if the broker told none.
+    pub target: i64,
+    pub count: i64,
+}
+
+#[derive(Default)]
+pub struct Relayed {
+    /// Of messages and records of our own, in all.
+    reports: u64,
+    delivered: Vec<Delivered>,
+    /// Of what was relayed and is not reported yet.
+    weight: usize,
+}
+
+impl Relayed {
+    pub fn report(&mut self, result: &DeliveryResult<'_>, cargo: Cargo) {
+        self.reports += 1;
+        let Some(message) = cargo.0 else { return };
+        self.weight = self.weight.saturating_sub(message.weight());
+        let Ok(copy) = result else { return };
+        let (origin, source, target) = (message.origin(), message.offset(), copy.offset());
+        match self.delivered.last_mut() {
+            Some(last)
+                if last.origin == origin
+                    && last.source + last.count == source
+                    && last.target + last.count == target =>
+            {
+                last.count += 1;
+            }
+            _ => self.delivered.push(Delivered { origin, source, target, count: 1 }),
+        }
+    }
+}
+
+pub fn configure(config: &mut ClientConfig) -> &mut ClientConfig {
+    config
+        .set("linger.ms", "10")
+        // How much is on its way is bounded by who relays (`Transactions::on_their_way`); what is as large as it may be on the source is not
+        // refused here but, if at all, by the target.
+        .set("queue.buffering.max.kbytes", "2147483647")
+        .set("queue.buffering.max.messages", "10000000")
+        .set("message.max.bytes", "1000000000")
+        .set("batch.size", "1000000")
+}
+
+impl Transactions {
+    /// One that can relay. Fences every older producer of this id.
+    pub fn relaying(connection: &Connection, transactional_id: &str) -> Result<Self, Error> {
+        Self::with(connection, transactional_id, Use::Relay)
+    }
+
+    pub fn handle(&self, topic: &str) -> Result<TopicHandle, Error> {
+        TopicHandle::new(&self.producer, topic).map_err(Error::Fatal)
+    }
+
+    /// Hands a message over as it is.
+    pub fn relay(&mut self, to: &TopicHandle, partition: i32, message: Message) -> Result<(), Error> {
+        let weight = message.weight();
+        native::relay(&self.producer, to, partition, message).map_err(|code| match code {
+            RDKafkaErrorCode::UnknownPartition | RDKafkaErrorCode::UnknownTopic => {
+                Error::Abort(format!("the partition to write to is not there: {code}"))
+            }
+            code => Error::Abort(format!("a message cannot be relayed: {code}")),
+        })?;
+        if let Ok(mut relayed) = self.seen.relayed.lock() {
+            relayed.weight += weight;
+        }
+        Ok(())
+    }
+
+    /// Bytes that were relayed and are not delivered yet, with what librdkafka needs for them.
+    pub fn on_their_way(&self) -> usize {
+        self.seen.relayed.lock().map_or(usize::MAX, |relayed| relayed.weight)
+    }
+
+    /// Everything relayed so far is on the broker, or the transaction is to be aborted.
+    pub fn settle(&mut self) -> Result<(), Error> {
+        self.drain()
+    }
+
+    /// Since the last call.
+    pub fn delivered(&mut self) -> Vec<Delivered> {
+        self.seen.relayed.lock().map(|mut relayed| std::mem::take(&mut relayed.delivered)).unwrap_or_default()
+    }
+
+    /// All reports that are there.
+    pub fn serve(&self) {
+        loop {
+            let before = self.reports();
+            self.producer.poll(Duration::ZERO); // serves one event
+            if self.reports() == before {
+                return;
+            }
+        }
+    }
+
+    fn reports(&self) -> u64 {
+        self.seen.relayed.lock().map_or(0, |relayed| relayed.reports)
+    }
+
+    pub(super) fn slice(&self) -> Duration {
+        if self.purpose == Use::Relay { RELAY_SLICE } else { SLICE }
+    }
+
+    /// Waits a little for deliveries.
+    pub fn wait_for_room(&mut self) -> Result<(), Error> {
+        if self.expired() {
+            self.suspect = true;
+            return Err(Error::Abort(
+                "the target takes less than it is sent, for the whole of a transaction's time".into(),
+            ));
+        }
+        native::flush(&self.producer, RELAY_SLICE);
+        self.serve();
+        Ok(())
+    }
+}
