@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod decoded;
 mod embedded;
 mod endpoints;
+pub mod mirrors;
 mod proofs;
 pub mod schemas;
 pub mod source;
@@ -34,6 +35,7 @@ use crate::log::admin::ensure_topics;
 use crate::log::client::Connection;
 use crate::log::kafka::{Identity, KafkaLog, KafkaReader};
 use crate::log::{Log, Reader};
+use crate::mirror::copy::Copies;
 use crate::runtime::{self, Program, Stores};
 use crate::sink::runner::Runner;
 use crate::sink::slack::SlackSink;
@@ -60,6 +62,7 @@ pub struct App {
     slack: Option<SlackSink>,
     runner: Option<Runner>,
     readers: Readers,
+    copies: Arc<Copies>,
     workers: Arc<runtime::Handle>,
     embedded: Option<Embedded>,
     connection: Connection,
@@ -105,13 +108,15 @@ impl App {
         };
         let readers = Readers::start(sources, &metrics).context("topics of others cannot be read")?;
         let workers = Arc::new(workers);
+        let flows = mirrors::flows(&topology, &endpoints, None, &options.clock).await?;
+        let copies = Arc::new(Copies::start(flows, &metrics).context("the mirrors cannot be started")?);
         let desk = endpoints.desk(&registered.formats, &options.clock, &metrics)?;
         let app_token = endpoints.app_token()?;
         let socket = desk.clone().zip(app_token).map(|(desk, token)| Socket::start(desk, token));
         let ingest = match endpoints.ingest(proofs, desk, view, &options.clock)? {
             Some(config) => {
-                let watched = Arc::downgrade(&workers);
-                let ready = move || readiness(&watched);
+                let (watched, copies) = (Arc::downgrade(&workers), Arc::downgrade(&copies));
+                let ready = move || readiness(&watched, &copies);
                 let formats = Arc::new(registered.formats.clone());
                 let started = Ingest::start(config, formats, metrics.clone(), ready).await;
                 Some(started.context("the HTTP server cannot be started")?)
@@ -126,7 +131,7 @@ impl App {
             None => None,
         };
         let (connection, formats) = (endpoints.connection, registered.formats);
-        Ok(Self { ingest, calendars, socket, slack, runner, readers, workers, embedded, connection, formats })
+        Ok(Self { ingest, calendars, socket, slack, runner, readers, copies, workers, embedded, connection, formats })
     }
 
     /// Where HTTP listens.
@@ -145,7 +150,7 @@ impl App {
     }
 
     pub fn ready(&self) -> bool {
-        self.workers.ready() && self.ingest.as_ref().is_none_or(Ingest::ready)
+        self.workers.ready() && self.copies.ready() && self.ingest.as_ref().is_none_or(Ingest::ready)
     }
 
     /// A part has ended although nobody stopped it; [`App::stop`] tells why.
@@ -165,14 +170,16 @@ impl App {
             ingest.stop().await;
         }
         let (workers, slack, runner, readers) = (self.workers, self.slack, self.runner, self.readers);
+        let copies = self.copies;
         let ended = tokio::task::spawn_blocking(move || {
+            let copies = Arc::into_inner(copies).map_or(Ok(()), |copies| copies.stop().map_err(anyhow::Error::from));
             let readers = readers.stop().map_err(anyhow::Error::from);
             // The HTTP server, which only watches, is gone.
             let workers = Arc::into_inner(workers).ok_or_else(|| anyhow!("the workers are still watched"))?;
             let workers = workers.stop().map_err(anyhow::Error::from);
             let slack = slack.map_or(Ok(()), |slack| slack.stop().map_err(anyhow::Error::from));
             let runner = runner.map_or(Ok(()), |runner| runner.stop().map_err(anyhow::Error::from));
-            readers.and(workers).and(slack).and(runner)
+            copies.and(readers).and(workers).and(slack).and(runner)
         });
         let ended = ended.await.map_err(|error| anyhow!("stopping failed: {error}"))?;
         if let Some(embedded) = self.embedded {
@@ -224,7 +231,14 @@ fn start_workers(
 }
 
 /// A server that outlives the workers for a moment is not ready.
-fn readiness(workers: &Weak<runtime::Handle>) -> Readiness {
+fn readiness(workers: &Weak<runtime::Handle>, copies: &Weak<Copies>) -> Readiness {
+    let copies = copies.upgrade();
+    if let Some(why) = copies.as_ref().and_then(|copies| copies.stopped()) {
+        return Readiness::NotReady(why);
+    }
+    if copies.is_some_and(|copies| !copies.ready()) {
+        return Readiness::NotReady("shards of a mirror are not assigned yet, or begin".to_owned());
+    }
     match workers.upgrade() {
         Some(workers) if workers.ready() => Readiness::Ready,
         Some(workers) if workers.failed() => Readiness::NotReady("a worker has failed; the log says why".to_owned()),

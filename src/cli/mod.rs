@@ -9,6 +9,7 @@ mod embedded;
 mod explain;
 mod export;
 mod lineage;
+mod mirror;
 mod oncall;
 mod output;
 mod problems;
@@ -73,6 +74,8 @@ enum Command {
     Replay(replay::ReplayCommand),
     /// Say which alerts make noise, and what a rule for each would change
     Report(report::ReportCommand),
+    /// Copy topics to another cluster under new names
+    Mirror(mirror::MirrorCommand),
     /// Send an alert or a deploy straight to its topic
     Send(send::Send),
     /// Answer to an incident: acknowledge, snooze, assign, or run an action
@@ -107,6 +110,7 @@ impl Cli {
                 Command::Export(command) => command.run().await,
                 Command::Replay(command) => command.run().await,
                 Command::Report(command) => command.run().await,
+                Command::Mirror(command) => command.run().await,
                 Command::Send(command) => command.run().await,
                 Command::Respond(command) => command.run().await,
                 Command::Template(command) => command.run(),
@@ -130,7 +134,7 @@ impl Command {
     /// What is logged unless `RUST_LOG` says otherwise. A command that answers a question tells itself why it cannot.
     fn logged(&self) -> &'static str {
         match self {
-            Command::Run(_) | Command::Embedded(_) => "info",
+            Command::Run(_) | Command::Embedded(_) | Command::Mirror(_) => "info",
             Command::Demo(_) => "warn",
             _ => "warn,librdkafka=off,rdkafka=off",
         }

@@ -47,7 +47,7 @@ impl Run {
 }
 
 /// Ends when the process is told to.
-fn signalled() -> Result<impl Future<Output = ()>> {
+pub fn signalled() -> Result<impl Future<Output = ()>> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     Ok(async move {
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }

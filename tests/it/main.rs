@@ -24,6 +24,7 @@ mod kafka_log;
 #[cfg(feature = "runtime")]
 mod long_haul;
 mod mentions;
+mod mirror;
 mod night;
 mod ospbench;
 #[cfg(feature = "runtime")]

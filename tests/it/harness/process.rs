@@ -8,9 +8,16 @@ pub struct Process(Child);
 
 impl Process {
     pub fn start(home: &Path, topology: &Path, instance: &str, env: &[(&str, &str)]) -> Process {
+        Process::command(home, &["run"], topology, instance, env)
+    }
+
+    /// Another command of it, with `--topology`.
+    pub fn command(home: &Path, command: &[&str], topology: &Path, instance: &str, env: &[(&str, &str)]) -> Process {
         let log = std::fs::File::options().create(true).append(true).open(home.join("log")).unwrap();
         let child = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_fairlead"), "run", "--topology"])
+            .args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_fairlead")])
+            .args(command)
+            .arg("--topology")
             .arg(topology)
             .current_dir(home)
             .env("FAIRLEAD_TEST_INSTANCE", instance)

@@ -1,0 +1,26 @@
+//! `fairlead mirror`: topics of one cluster, copied to another under new names.
+
+mod run;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+
+#[derive(Args)]
+pub struct MirrorCommand {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Run one flow alone, until told to stop
+    Run(run::Run),
+}
+
+impl MirrorCommand {
+    pub async fn run(self) -> Result<()> {
+        match self.what {
+            What::Run(command) => command.run().await,
+        }
+    }
+}

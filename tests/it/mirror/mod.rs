@@ -1,0 +1,8 @@
+//! Mirrors: what a topology may say of them, and what becomes of it on two Kafkas.
+
+#[cfg(feature = "runtime")]
+mod copy;
+#[cfg(feature = "runtime")]
+mod kills;
+#[cfg(feature = "runtime")]
+mod pair;
