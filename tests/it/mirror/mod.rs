@@ -1,7 +1,11 @@
 //! Mirrors: what a topology may say of them, and what becomes of it on two Kafkas.
 
 #[cfg(feature = "runtime")]
+mod both_ways;
+#[cfg(feature = "runtime")]
 mod copy;
+#[cfg(feature = "runtime")]
+mod exact;
 #[cfg(feature = "runtime")]
 mod kills;
 #[cfg(feature = "runtime")]
