@@ -40,6 +40,15 @@ impl Topic {
     }
 }
 
+/// Kafka's bound on the length of a topic's name.
+pub const TOPIC_NAME_CHARS_MAX: usize = 249;
+
+/// Whether Kafka takes it for the name of a topic.
+pub fn is_topic_name(name: &str) -> bool {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    (1..=TOPIC_NAME_CHARS_MAX).contains(&name.len()) && !matches!(name, "." | "..") && name.chars().all(legal)
+}
+
 impl From<&str> for Topic {
     fn from(name: &str) -> Self {
         Self(name.into())

@@ -21,7 +21,7 @@ use crate::ingest::kafka::records::Records;
 use crate::ingest::pagerduty::RoutingKeys;
 use crate::ingest::responses::desk::{Desk, DeskConfig, STORED_WITHIN};
 use crate::ingest::responses::doors::Doors;
-use crate::ingest::send::{Quiet, Sending};
+use crate::ingest::send::Sending;
 use crate::ingest::server::IngestConfig;
 use crate::ingest::view::{View, ViewConfig};
 use crate::log::client::Connection;
@@ -52,15 +52,7 @@ pub struct Serving {
 
 impl Endpoints {
     pub fn resolve(settings: &Settings, serving: Serving) -> Result<Self> {
-        let bootstrap_servers = match &settings.kafka.bootstrap_servers {
-            Some(template) => resolve(template, "kafka.bootstrap_servers")?,
-            None => serving.bootstrap_servers.ok_or_else(|| anyhow!("no Kafka serves"))?,
-        };
-        let mut connection = Connection::new(&bootstrap_servers);
-        for (name, template) in &settings.kafka.properties {
-            let value = resolve(template, &format!("kafka.properties.{name}"))?;
-            connection.properties.insert(name.clone(), value);
-        }
+        let connection = connection(&settings.kafka, "kafka", serving.bootstrap_servers)?;
         let registry_url = match &settings.registry.url {
             Some(template) => resolve(template, "registry.url")?,
             None => serving.registry_url.ok_or_else(|| anyhow!("no registry serves"))?,
@@ -75,6 +67,13 @@ impl Endpoints {
         let registry_ca_pem = registry_ca_pem.map(|pem| resolve(pem, "registry.ca_pem")).transpose()?;
         let instance = resolve(&settings.engine.instance, "engine.instance")?;
         Ok(Self { connection, registry_url, registry_login, registry_ca_pem, instance, settings: settings.clone() })
+    }
+
+    /// How a cluster of the section `clusters` is reached; `None`: the application's own.
+    pub fn cluster(&self, name: Option<&str>) -> Result<Connection> {
+        let Some(name) = name else { return Ok(self.connection.clone()) };
+        let kafka = self.settings.clusters.get(name).ok_or_else(|| anyhow!("there is no cluster `{name}`"))?;
+        connection(kafka, &format!("clusters.{name}"), None)
     }
 
     /// A client of the registry, which asks one that does not answer again for so long.
@@ -151,10 +150,8 @@ impl Endpoints {
             alerts: Topic::from(&*ingest.alerts.value),
             deploys: Topic::from(&*ingest.deploys.value),
             raw: ingest.raw.as_ref().map(|topic| Topic::from(&*topic.value)),
-            quiet: ingest.silences.as_ref().zip(ingest.responses.as_ref()).map(|(silences, responses)| Quiet {
-                silences: Topic::from(&*silences.value),
-                responses: Topic::from(&*responses.value),
-            }),
+            silences: ingest.silences.as_ref().map(|topic| Topic::from(&*topic.value)),
+            // Both name the same, or `check` has refused them.
             responses: self
                 .settings
                 .slack
@@ -229,12 +226,12 @@ impl Endpoints {
     pub fn view(&self, topology: &Topology, registered: &Registered, clock: &Clock) -> Result<Option<Arc<View>>> {
         let Some(ingest) = &self.settings.ingest else { return Ok(None) };
         let sending = self.sending(ingest);
-        let view = sending.quiet.map(|quiet| {
+        let view = sending.silences.map(|silences| {
             View::start(ViewConfig {
                 connection: self.connection.clone(),
                 group: topology.names.reader_group(),
                 alerts: sending.alerts,
-                silences: quiet.silences,
+                silences,
                 formats: registered.formats.clone(),
                 schemas: registered.source.clone(),
                 application: topology.names.application().to_owned(),
@@ -305,6 +302,20 @@ pub fn rules(ingest: &settings::Ingest) -> Rules {
         topics: ingest.kafka.iter().map(|source| (source.topic.value.clone(), source.format)).collect(),
         routing_keys: RoutingKeys::by_name(pagerduty.map(String::as_str)),
     }
+}
+
+/// `serving` is what answers where the section names nobody.
+fn connection(kafka: &settings::Kafka, section: &str, serving: Option<String>) -> Result<Connection> {
+    let bootstrap_servers = match &kafka.bootstrap_servers {
+        Some(template) => resolve(template, &format!("{section}.bootstrap_servers"))?,
+        None => serving.ok_or_else(|| anyhow!("no Kafka serves"))?,
+    };
+    let mut connection = Connection::new(&bootstrap_servers);
+    for (name, template) in &kafka.properties {
+        let value = resolve(template, &format!("{section}.properties.{name}"))?;
+        connection.properties.insert(name.clone(), value);
+    }
+    Ok(connection)
 }
 
 /// Looks up what a template refers to.

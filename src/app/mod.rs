@@ -11,6 +11,7 @@ mod embedded;
 mod endpoints;
 pub mod mirrors;
 mod proofs;
+pub mod provision;
 pub mod schemas;
 pub mod source;
 pub mod topics;

@@ -66,6 +66,8 @@ enum Command {
     Oncall(oncall::OncallCommand),
     /// Make the service catalogue out of another one
     Services(services::ServicesCommand),
+    /// Copy topics of one cluster to another under new names: plan, apply, compare, watch
+    Mirror(mirror::MirrorCommand),
     /// Show the input records behind an output
     Lineage(lineage::LineageCommand),
     /// Write recorded facts to a file
@@ -74,8 +76,6 @@ enum Command {
     Replay(replay::ReplayCommand),
     /// Say which alerts make noise, and what a rule for each would change
     Report(report::ReportCommand),
-    /// Copy topics to another cluster under new names
-    Mirror(mirror::MirrorCommand),
     /// Send an alert or a deploy straight to its topic
     Send(send::Send),
     /// Answer to an incident: acknowledge, snooze, assign, or run an action
@@ -106,11 +106,11 @@ impl Cli {
                 Command::Route(command) => command.run(),
                 Command::Services(command) => command.run(),
                 Command::Oncall(command) => command.run().await,
+                Command::Mirror(command) => return command.run().await,
                 Command::Lineage(command) => command.run().await,
                 Command::Export(command) => command.run().await,
                 Command::Replay(command) => command.run().await,
                 Command::Report(command) => command.run().await,
-                Command::Mirror(command) => command.run().await,
                 Command::Send(command) => command.run().await,
                 Command::Respond(command) => command.run().await,
                 Command::Template(command) => command.run(),
@@ -134,7 +134,8 @@ impl Command {
     /// What is logged unless `RUST_LOG` says otherwise. A command that answers a question tells itself why it cannot.
     fn logged(&self) -> &'static str {
         match self {
-            Command::Run(_) | Command::Embedded(_) | Command::Mirror(_) => "info",
+            Command::Run(_) | Command::Embedded(_) => "info",
+            Command::Mirror(command) if command.runs() => "info",
             Command::Demo(_) => "warn",
             _ => "warn,librdkafka=off,rdkafka=off",
         }

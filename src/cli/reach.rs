@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::problems;
 use crate::app::cluster::Cluster;
-use crate::app::source;
+use crate::app::{Embedded, Endpoints, source};
 use crate::topology::plan::Topology;
 use crate::topology::template::Template;
 
@@ -26,6 +26,18 @@ pub struct Reach {
 
 impl Reach {
     pub async fn cluster(&self) -> Result<Cluster> {
+        Cluster::reach(self.topology_there()?).await
+    }
+
+    /// Where everything is, without asking anybody.
+    pub fn endpoints(&self) -> Result<(Topology, Endpoints)> {
+        let topology = self.topology_there()?;
+        let endpoints = Endpoints::resolve(&topology.settings, Embedded::elsewhere())?;
+        Ok((topology, endpoints))
+    }
+
+    /// With the cluster and the registry that the command names.
+    fn topology_there(&self) -> Result<Topology> {
         let mut topology = self.topology()?;
         let plain = |text: &String| Template::try_from(text.clone()).map_err(anyhow::Error::msg);
         let settings = &mut topology.settings;
@@ -35,7 +47,7 @@ impl Reach {
         if let Some(registry) = &self.registry {
             settings.registry.url = Some(plain(registry)?);
         }
-        Cluster::reach(topology).await
+        Ok(topology)
     }
 
     /// Without looking into anything.

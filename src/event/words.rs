@@ -56,7 +56,7 @@ pub fn suggest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Stri
     }
 }
 
-const NAMES_LISTED_MAX: usize = 12;
+const NAMES_LISTED_MAX: usize = 16;
 
 /// How many characters must be inserted, removed, replaced or swapped with their neighbour.
 fn distance(a: &str, b: &str) -> usize {

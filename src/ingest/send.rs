@@ -19,7 +19,7 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 
 use crate::codec::{self, Formats};
-use crate::event::Fact;
+use crate::event::{Fact, FactKind};
 use crate::log;
 use crate::log::client::{Connection, unusable};
 use crate::record::{EventTime, Offset, Partition, Topic};
@@ -36,6 +36,9 @@ pub enum Error {
     TooLarge,
     #[error(transparent)]
     Encode(#[from] codec::Error),
+    /// A fault of who sends it: it was to ask first.
+    #[error("no topic is named for facts of kind {0}")]
+    NoTopic(FactKind),
     #[error(transparent)]
     Configuration(log::Error),
 }
@@ -48,18 +51,11 @@ pub struct Sending {
     pub deploys: Topic,
     /// Of requests as they were received; without it none is kept.
     pub raw: Option<Topic>,
-    /// Of what Alertmanager's API is asked for; without them it is not.
-    pub quiet: Option<Quiet>,
-    /// Of what people answer; without it nobody can.
+    /// Of what Alertmanager's API is asked for; without it, or without `responses`, it is not.
+    pub silences: Option<Topic>,
+    /// Of what people answer, and of whom silences cover; without it nobody can.
     pub responses: Option<Topic>,
     pub timeout: Duration,
-}
-
-/// Where silences go, and word of whom they cover.
-#[derive(Clone, Debug)]
-pub struct Quiet {
-    pub silences: Topic,
-    pub responses: Topic,
 }
 
 /// Where a fact lies now.
@@ -131,7 +127,7 @@ impl Sender {
         for fact in facts {
             let mut value = Vec::new();
             self.formats.encode_fact(fact, &mut value)?;
-            records.push((self.topic(fact), fact.key(), Some(value)));
+            records.push((self.topic(fact)?, fact.key(), Some(value)));
         }
         self.send_records(&records, received).await
     }
@@ -145,8 +141,8 @@ impl Sender {
 
     /// From then on the topic of silences holds nothing of these ids.
     pub async fn forget_silences(&self, ids: &[String], at: EventTime) -> Result<Vec<Stored>, Error> {
-        let Some(quiet) = &self.sending.quiet else { return Ok(Vec::new()) };
-        let records: Vec<_> = ids.iter().map(|id| (&quiet.silences, id.as_str(), None)).collect();
+        let Some(silences) = &self.sending.silences else { return Ok(Vec::new()) };
+        let records: Vec<_> = ids.iter().map(|id| (silences, id.as_str(), None)).collect();
         self.send_records(&records, at).await
     }
 
@@ -163,17 +159,17 @@ impl Sender {
         self.sending.raw.is_some()
     }
 
-    fn topic(&self, fact: &Fact<'_>) -> &Topic {
-        let Sending { alerts, deploys, raw, quiet, responses, .. } = &self.sending;
-        match (fact, raw, quiet) {
-            (Fact::Payload(_), Some(raw), _) => raw,
-            (Fact::Silence(_), _, Some(quiet)) => &quiet.silences,
-            (Fact::Response(_), ..) => {
-                responses.as_ref().or(quiet.as_ref().map(|quiet| &quiet.responses)).unwrap_or(alerts)
-            }
-            (Fact::Deploy(_), ..) => deploys,
-            _ => alerts,
-        }
+    fn topic(&self, fact: &Fact<'_>) -> Result<&Topic, Error> {
+        let Sending { alerts, deploys, raw, silences, responses, .. } = &self.sending;
+        let topic = match fact {
+            Fact::Alert(_) => Some(alerts),
+            Fact::Deploy(_) => Some(deploys),
+            Fact::Payload(_) => raw.as_ref(),
+            Fact::Silence(_) => silences.as_ref(),
+            Fact::Response(_) => responses.as_ref(),
+            _ => None,
+        };
+        topic.ok_or_else(|| Error::NoTopic(fact.kind()))
     }
 
     fn producer(&self) -> Arc<ThreadedProducer<Reports>> {
@@ -271,7 +267,7 @@ mod tests {
             alerts: "alerts".into(),
             deploys: "deploys".into(),
             raw: None,
-            quiet: None,
+            silences: None,
             responses: None,
             timeout: Duration::from_millis(300),
         };
@@ -302,6 +298,14 @@ mod tests {
         assert_eq!((stored.partition, stored.offset), (Partition(1), Offset(0)));
         // As librdkafka writes that it knows none.
         assert!(matches!(stored_at(&topic, (Partition(1), Offset(-1001))), Err(Error::Unavailable(_))));
+    }
+
+    #[tokio::test]
+    async fn a_fact_that_no_topic_is_named_for_goes_nowhere() {
+        let json = include_str!("../../schemas/examples/response/minimal.json");
+        let response = FactKind::Response.read_json(json).unwrap();
+        let sent = sender().send(&[response], EventTime(1)).await;
+        assert!(matches!(sent, Err(Error::NoTopic(FactKind::Response))), "{sent:?}");
     }
 
     #[tokio::test]

@@ -8,7 +8,11 @@
 //! decided here knows no cluster, clock or store.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::disallowed_macros)]
 
+#[cfg(feature = "runtime")]
+pub mod audit;
+pub mod check;
 pub mod checksum;
+pub mod compare;
 #[cfg(feature = "runtime")]
 pub mod copy;
 pub mod group;
@@ -17,11 +21,18 @@ pub mod groups;
 #[cfg(feature = "runtime")]
 pub mod offsets;
 pub mod pace;
+pub mod plan;
+#[cfg(feature = "runtime")]
+pub mod provision;
 pub mod range;
 pub mod ranges;
 pub mod rename;
 pub mod reverse;
+pub mod selection;
 pub mod shard;
 mod spec;
+pub mod status;
+#[cfg(feature = "runtime")]
+pub mod watch;
 
 pub use spec::{Groups, Mirror, Mirrors, TopicConfig};

@@ -6,12 +6,33 @@ use serde::Deserialize;
 
 /// One line of a mirror's `topics`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
+#[serde(try_from = "Line")]
 pub enum Rename {
     /// This very topic.
     Topic { topic: String, to: String },
     /// Every topic the whole name of which matches; `$1`, `${name}` in `to` are what its groups matched.
     Pattern { pattern: String, to: String },
+}
+
+/// As it is written.
+#[derive(Deserialize)]
+struct Line {
+    topic: Option<String>,
+    pattern: Option<String>,
+    to: String,
+}
+
+impl TryFrom<Line> for Rename {
+    type Error = String;
+
+    fn try_from(Line { topic, pattern, to }: Line) -> Result<Self, String> {
+        match (topic, pattern) {
+            (Some(topic), None) => Ok(Self::Topic { topic, to }),
+            (None, Some(pattern)) => Ok(Self::Pattern { pattern, to }),
+            (None, None) => Err("it names nothing to copy; write `topic` or `pattern`".to_owned()),
+            (Some(_), Some(_)) => Err("`topic` and `pattern` exclude each other; make two lines of it".to_owned()),
+        }
+    }
 }
 
 /// A mirror's `topics` and `exclude`, compiled.
@@ -58,8 +79,27 @@ impl Renames {
     }
 }
 
+/// The groups that a new name refers to, as the expansion reads it: `$name` goes as far as letters, digits and `_` do, `$$` is a `$`.
+pub fn captures_of(to: &str) -> Vec<String> {
+    let mut captures = Vec::new();
+    let mut rest = to;
+    while let Some(start) = rest.find('$') {
+        rest = &rest[start + 1..];
+        let part_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let (name, after) = match rest.strip_prefix('{') {
+            Some(inside) => inside.split_once('}').unwrap_or(("", "")),
+            None => rest.split_at(rest.find(|c| !part_of_name(c)).unwrap_or(rest.len())),
+        };
+        if !name.is_empty() {
+            captures.push(name.to_owned());
+        }
+        rest = if rest.starts_with('$') { &rest[1..] } else { after };
+    }
+    captures
+}
+
 /// A pattern that matches whole names.
-fn whole(pattern: &str) -> Result<Regex, String> {
+pub fn whole(pattern: &str) -> Result<Regex, String> {
     Regex::new(&format!("^(?:{pattern})$")).map_err(|error| format!("`{pattern}` is no pattern: {error}"))
 }
 

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  incident ───► with what people did ────────────────────► incident
+//!  alert ──────► whether all of an incident have ended       (remembered)
 //!  response ───► acknowledged, assigned, muted, unmuted … ► incident; run: a request once ► run
 //!  action_run ─► how far it is ───────────────────────────► incident, Noted
 //!  cause ──────► symptoms muted, and unmuted ─────────────► incident
@@ -14,13 +15,15 @@
 //! too; a higher level ends it), silences of all its firing alerts, or because what it depends on is down. When that ends and it is
 //! still open: `Unmuted`, with the widest mention its alerts asked for since it opened, unless somebody has it in hand. An incident
 //! that resolves muted stays so.
-//! *The chain* counts from the opening, reopening, unmuting, the giving back, or the reaching of its level. *A run* of an action is
+//! *The chain* counts from the opening, reopening, unmuting, the giving back, or the reaching of its level, and rests while all alerts
+//! have ended (`attention/ends.rs`). *A run* of an action is
 //! asked for once while it runs; what is read back as requested is no news. *What helped*: see `attention/helped.rs`.
 //!
 //! *Remembers* incidents as told last, silences, causes, answers heard (a day), how incidents ended (90 days). *Forgets* a resolved
 //! incident after a day, an open one that is not muted after a week without news. *Never* tells a lower version than before, never
 //! wakes otherwise than `attention/policy.rs` says, and never mutes what it does not know to be quiet.
 
+mod ends;
 mod helped;
 mod log;
 mod memory;
@@ -37,9 +40,10 @@ pub use window::Window;
 
 use super::{Operator, Port};
 use crate::event::{
-    ActionRun, Cause, Deploy, Fact, FactKind, Incident, IncidentChange, IncidentState, Level, MuteKind, Response,
+    ActionRun, Alert, Cause, Deploy, Fact, FactKind, Incident, IncidentChange, IncidentState, Level, MuteKind, Response,
 };
 use crate::record::EventTime;
+use ends::Heard;
 use memory::{Answered, Ending, Known, KnownCause, Rollout, Silence, with_cause};
 use mute::Quiet;
 
@@ -71,6 +75,7 @@ impl Default for Attend {
 #[derive(Clone, Debug)]
 pub enum Input<'a> {
     Incident(Incident),
+    Alert(Alert<'a>),
     Response(Response),
     ActionRun(ActionRun),
     Cause(Cause),
@@ -82,6 +87,7 @@ impl<'a> TryFrom<Fact<'a>> for Input<'a> {
     fn try_from(fact: Fact<'a>) -> Result<Self, FactKind> {
         match fact {
             Fact::Incident(incident) => Ok(Input::Incident(incident)),
+            Fact::Alert(alert) => Ok(Input::Alert(alert)),
             Fact::Response(response) => Ok(Input::Response(response)),
             Fact::ActionRun(run) => Ok(Input::ActionRun(run)),
             Fact::Cause(cause) => Ok(Input::Cause(cause)),
@@ -98,6 +104,12 @@ pub enum Event {
         incidents_max: u32,
     },
     Requested(Box<ActionRun>),
+    /// An alert of it ended, or fires anew.
+    Heard {
+        incident: String,
+        heard: Heard,
+        at: EventTime,
+    },
     /// Nothing came of it.
     Judged {
         incident: String,
@@ -122,8 +134,14 @@ pub enum Event {
 
 impl Operator for Attend {
     const KIND: &'static str = "attention";
-    const INPUTS: &'static [FactKind] =
-        &[FactKind::Incident, FactKind::Response, FactKind::ActionRun, FactKind::Cause, FactKind::Deploy];
+    const INPUTS: &'static [FactKind] = &[
+        FactKind::Incident,
+        FactKind::Alert,
+        FactKind::Response,
+        FactKind::ActionRun,
+        FactKind::Cause,
+        FactKind::Deploy,
+    ];
     const PORTS: &'static [(Port, FactKind)] = &[("incident", FactKind::Incident), ("run", FactKind::ActionRun)];
     // That a run is requested is no news. A cause mutes, or no longer mutes, what is muted by nothing else, and neither makes or ends a
     // cause.
@@ -155,6 +173,7 @@ impl Operator for Attend {
     fn decide(&self, state: &State, input: &Input<'_>, at: EventTime) -> Vec<Event> {
         match input {
             Input::Incident(incident) => self.pass(state, incident, at),
+            Input::Alert(alert) => Self::heard(state, alert, at),
             Input::Response(response) => self.respond(state, response, at),
             Input::ActionRun(run) => self.ran(state, run, at),
             Input::Cause(cause) => self.caused(state, cause, at),
@@ -170,6 +189,11 @@ impl Operator for Attend {
         match event {
             Event::Told { known, incidents_max } => state.remember(known, *incidents_max as usize),
             Event::Requested(_) => {}
+            Event::Heard { incident, heard, at } => {
+                if let Some(known) = state.incidents.iter_mut().find(|known| of(known, incident)) {
+                    known.hear(*heard, *at);
+                }
+            }
             Event::Judged { incident, at } => {
                 if let Some(known) = state.incidents.iter_mut().find(|known| of(known, incident)) {
                     known.judged_at_ms = at.0;

@@ -10,8 +10,8 @@ use apache_avro::types::Value as AvroValue;
 use apache_avro::writer::datum::GenericDatumWriter;
 use fairlead::codec::avro;
 use fairlead::event::{
-    ActionRun, Alert, Cause, Deploy, FactKind, Incident, Payload, Response, Rotation, Silence, SlackAction,
-    SlackOutcome,
+    ActionRun, Alert, Audit, Cause, Deploy, FactKind, GroupOffset, Incident, MirrorRange, Payload, Response, Rotation,
+    Silence, SlackAction, SlackOutcome,
 };
 use fairlead::topology::dead_letter::{self, DeadLetter};
 use fairlead::topology::journal::{self, Journal};
@@ -166,6 +166,9 @@ fn check(name: &str, schema: &Schema, json: &str) {
         "cause" => laws::<Cause>(schema, json, &apache, &narrow),
         "silence" => laws::<Silence>(schema, json, &apache, &narrow),
         "rotation" => laws::<Rotation>(schema, json, &apache, &narrow),
+        "mirror_range" => laws::<MirrorRange>(schema, json, &apache, &narrow),
+        "group_offset" => laws::<GroupOffset>(schema, json, &apache, &narrow),
+        "audit" => laws::<Audit>(schema, json, &apache, &narrow),
         "slack_outcome" => laws::<SlackOutcome>(schema, json, &apache, &narrow),
         "journal" => laws::<Journal>(schema, json, &apache, &narrow),
         "dead_letter" => laws::<DeadLetter>(schema, json, &apache, &narrow),

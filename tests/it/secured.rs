@@ -91,7 +91,7 @@ impl Site {
             alerts,
             deploys,
             raw: None,
-            quiet: None,
+            silences: None,
             responses: None,
             timeout,
         };

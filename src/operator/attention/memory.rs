@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::ends::Heard;
 use super::mute::Quiet;
 use crate::event::words::short_hash;
 use crate::event::{Attention, DeployKind, Incident, IncidentChange, IncidentState, Level, Mention};
@@ -44,6 +45,12 @@ pub struct Known {
     pub snooze: Option<Snooze>,
     #[serde(default)]
     pub rollout: Option<Rollout>,
+    /// Of its alerts, since the snapshot.
+    #[serde(default)]
+    pub heard: Vec<Heard>,
+    /// When one fired again after all had ended.
+    #[serde(default)]
+    pub resumed_at_ms: i64,
     pub snapshot: Incident,
 }
 
@@ -193,6 +200,7 @@ impl Known {
                 snapshot,
                 snooze: before.snooze.clone(),
                 rollout: before.rollout.clone(),
+                heard: before.heard.clone(),
                 ..*before
             },
             None => Self {
@@ -204,6 +212,8 @@ impl Known {
                 judged_at_ms: at.0,
                 snooze: None,
                 rollout: None,
+                heard: Vec::new(),
+                resumed_at_ms: at.0,
                 snapshot,
             },
         };
@@ -211,6 +221,7 @@ impl Known {
             next.begin(at);
         }
         next.mention = next.mention.max(incident.mention);
+        next.forget_what_is_told();
         next
     }
 

@@ -68,8 +68,10 @@ impl Attend {
     /// The step that is next, and when, unless somebody has it in hand.
     pub fn next_step(&self, known: &Known) -> Option<(EventTime, &Step)> {
         let step = self.escalation.get(usize::try_from(known.steps).ok()?)?;
-        let waits = self.climbs(known.standing());
-        waits.then(|| (EventTime(known.waits_since_ms).plus_ms(i64::from(step.after_secs) * 1_000), step))
+        let waits = self.climbs(known.standing()) && !known.has_ended();
+        // What came due while all had ended is due once one fires again.
+        let due = || EventTime(known.waits_since_ms).plus_ms(i64::from(step.after_secs) * 1_000);
+        waits.then(|| (due().max(EventTime(known.resumed_at_ms)), step))
     }
 
     fn climbs(&self, standing: Standing) -> bool {

@@ -583,7 +583,7 @@ fn no_way_leads_to_a_mention_of_what_is_low_resolved_muted_or_in_hand() {
 
 fn any_script() -> impl proptest::strategy::Strategy<Value = String> {
     use proptest::prelude::*;
-    let line = (0..12u8, 0..3u8, 0..4usize, 0..5usize, 1..90i64, 0..4usize, any::<bool>());
+    let line = (0..14u8, 0..3u8, 0..4usize, 0..5usize, 1..90i64, 0..4usize, any::<bool>());
     prop::collection::vec(line, 1..60).prop_map(|lines| {
         let mut script = String::new();
         for (at, (verb, incident, level, mention, minutes, change, odd)) in lines.into_iter().enumerate() {
@@ -600,6 +600,8 @@ fn any_script() -> impl proptest::strategy::Strategy<Value = String> {
                 8 => format!("respond r{at} silence=s1 of=a{incident} until={until}:00"),
                 9 => format!("respond r{at} {}", if odd { "unsilence=s1" } else { "unsnooze=i0" }),
                 10 => format!("cause c{} from=payments v={version} level={level} open={odd}", incident % 2),
+                11 => format!("fire a{incident}"),
+                12 => format!("resolve a{incident}"),
                 _ => format!("respond r{at} run=i{incident} action=restart"),
             };
             script += &format!("{}:00 {said}\n", at * 7);
@@ -637,4 +639,70 @@ proptest::proptest! {
         let settled = script::run(&attend, &format!("{script}\n{}", format_args!("{} wait", clock(end))));
         prop_assert!(settled.states.values().flat_map(State::open).all(|known| !known.is_muted()));
     }
+}
+
+#[test]
+fn the_chain_rests_while_all_alerts_have_ended_and_goes_on_when_one_fires_again() {
+    check(
+        "0:00 fire a
+         0:00 fire b
+         0:00 incident i1 v=1 mention=owner alerts=a,b
+         2:00 resolve a
+         3:00 resolve b
+         3:30 fire b starts=0:00
+         7:00 fire a
+         16:00 resolve a starts=7:00
+         16:30 resolve b starts=0:00
+         21:30 incident i1 v=2 change=resolved alerts=a,b
+         40:00 wait",
+        expect![[r#"
+            0:00 i1 v1 Opened Owner
+            7:00 i1 v2 Unattended Owner
+                fairlead: nobody had it in hand for 7 min: told the owner
+            15:00 i1 v3 Unattended Sre
+                fairlead: nobody had it in hand for 15 min: told SRE
+            21:30 i1 v4 Resolved Nobody
+        "#]],
+    );
+}
+
+#[test]
+fn the_end_of_one_alert_or_of_an_earlier_episode_does_not_rest_the_chain() {
+    let unattended = expect![[r#"
+        0:00 i1 v1 Opened Owner
+        5:00 i1 v2 Unattended Owner
+            fairlead: nobody had it in hand for 5 min: told the owner
+    "#]];
+    let script = |between: &str| format!("0:00 incident i1 v=1 mention=owner alerts=a,b\n{between}\n6:00 wait");
+    for between in [
+        "1:00 resolve a starts=0:00",
+        "1:00 resolve a starts=0:00\n1:00 resolve c starts=0:00",
+        "1:00 resolve b starts=0:00\n2:00 fire a starts=2:00\n3:00 resolve a starts=0:00",
+        "1:00 resolve a starts=0:00\n2:00 resolve b starts=0:00\n3:00 fire a starts=3:00",
+        "1:00 resolve a starts=0:00\n2:00 resolve b starts=0:00\n3:00 incident i1 v=2 change=alerts_changed alerts=a,b,c",
+    ] {
+        let told = told(&shipped(), &script(between));
+        assert!(told.contains("5:00 i1") && told.contains("Unattended Owner"), "{between}: {told}");
+    }
+    unattended.assert_eq(&told(&shipped(), &script("1:00 resolve a starts=0:00")));
+    let both = told(&shipped(), &script("1:00 resolve a starts=0:00\n2:00 resolve b starts=0:00"));
+    assert!(!both.contains("Unattended"), "{both}");
+}
+
+#[test]
+fn a_source_that_names_its_episodes_ends_and_begins_them_by_telling() {
+    check(
+        "0:00 incident i1 v=1 mention=owner alerts=a
+         1:00 fire a episode=e1
+         2:00 resolve a episode=e1 starts=2:00
+         6:00 fire a episode=e1
+         40:00 wait",
+        expect![[r#"
+            0:00 i1 v1 Opened Owner
+            6:00 i1 v2 Unattended Owner
+                fairlead: nobody had it in hand for 6 min: told the owner
+            15:00 i1 v3 Unattended Sre
+                fairlead: nobody had it in hand for 15 min: told SRE
+        "#]],
+    );
 }

@@ -9,9 +9,8 @@ use super::groups::Group;
 use super::wiring::{Feed, Wired};
 use super::{Located, Names, Problem, Settings, Topic, suggest};
 use crate::event::FactKind;
+use crate::record::{TOPIC_NAME_CHARS_MAX, is_topic_name};
 
-/// Kafka's bound on the length of a topic's name.
-const NAME_CHARS_MAX: usize = 249;
 /// More tasks than any installation of this size can use, and still far from what a broker can hold.
 const PARTITIONS_MAX: i32 = 1_024;
 
@@ -25,11 +24,6 @@ pub fn is_word(text: &str) -> bool {
 fn follows_rule(name: &str) -> bool {
     let version = |text: &str| text.strip_prefix('v').is_some_and(|n| !n.starts_with('0') && n.parse::<u32>().is_ok());
     matches!(name.split('.').collect::<Vec<_>>()[..], [domain, noun, last] if is_word(domain) && is_word(noun) && version(last))
-}
-
-fn is_legal(name: &str) -> bool {
-    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    (1..=NAME_CHARS_MAX).contains(&name.len()) && !matches!(name, "." | "..") && name.chars().all(legal)
 }
 
 /// Everything about topics but co-partitioning.
@@ -77,7 +71,7 @@ fn check_sources(spec: &Spec, derived: &BTreeSet<Topic>, settings: &Settings, pr
         if derived.contains(&Topic::from(&**name)) || spec.topics.iter().any(|ours| ours.name.value == *name) {
             let message = format!("`{name}` is a topic of fairlead's own; here belongs a topic that others write");
             problems.push(Problem::error(at, message));
-        } else if !is_legal(name) {
+        } else if !is_topic_name(name) {
             problems.push(Problem::error(at, no_legal_name(name)));
         }
     }
@@ -85,7 +79,7 @@ fn check_sources(spec: &Spec, derived: &BTreeSet<Topic>, settings: &Settings, pr
 
 fn no_legal_name(name: &str) -> String {
     format!(
-        "`{name}` is no legal name for a topic; use letters, digits, `.`, `_`, `-`, at most {NAME_CHARS_MAX} of them"
+        "`{name}` is no legal name for a topic; use letters, digits, `.`, `_`, `-`, at most {TOPIC_NAME_CHARS_MAX} of them"
     )
 }
 
@@ -93,7 +87,7 @@ fn check_topic(topic: &Named<TopicSpec>, derived: &BTreeSet<Topic>, written: boo
     let Named { name: Located { value: name, at }, spec } = topic;
     if derived.contains(&Topic::from(&**name)) {
         problems.push(Problem::error(at, format!("`{name}` is the name of a topic of fairlead's own; choose another")));
-    } else if !is_legal(name) {
+    } else if !is_topic_name(name) {
         problems.push(Problem::error(at, no_legal_name(name)));
     } else if !follows_rule(name) {
         let message = format!("`{name}` does not follow the rule `<domain>.<name>.v<N>`, such as `oncall.alerts.v1`");
@@ -245,7 +239,9 @@ mod tests {
         ] {
             assert!(!follows_rule(name), "{name}");
         }
-        assert!(is_legal("Old_Topic.1"));
-        assert!(!is_legal("") && !is_legal("..") && !is_legal("a b") && !is_legal(&"a".repeat(250)));
+        assert!(is_topic_name("Old_Topic.1"));
+        assert!(
+            !is_topic_name("") && !is_topic_name("..") && !is_topic_name("a b") && !is_topic_name(&"a".repeat(250))
+        );
     }
 }

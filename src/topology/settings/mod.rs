@@ -21,7 +21,7 @@ use super::template::Template;
 use super::yaml::Located;
 use crate::actions::Actions;
 use crate::event::FactKind;
-use crate::mirror::Mirrors;
+use crate::mirror::{self, Mirrors};
 use crate::rotation::{self, Rotations};
 
 pub use ingest::{Capacity, Ingest, Limits, Mapping};
@@ -238,6 +238,8 @@ impl Settings {
                 "actions: nobody would do them; add a section `runner: { runs: <topic of action_run> }`".to_owned(),
             );
         }
+        problems.extend(self.cluster_problems());
+        problems.extend(mirror::check::problems(&self.mirrors, self.clusters.keys().map(String::as_str)));
         problems.extend(self.open_secrets());
         problems
     }
@@ -262,6 +264,20 @@ impl Settings {
         problems
     }
 
+    fn cluster_problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        for (name, cluster) in &self.clusters {
+            if cluster.bootstrap_servers.is_none() {
+                problems
+                    .push(format!("clusters.{name}: nobody would be reached; write `bootstrap_servers: host:9092`"));
+            }
+            if cluster.replication_factor == Some(0) {
+                problems.push(format!("clusters.{name}.replication_factor: must be at least 1"));
+            }
+        }
+        problems
+    }
+
     /// The addresses of feeds, by rotation.
     pub fn rotation_urls(&self) -> impl Iterator<Item = (&String, Result<Template, String>)> {
         self.rotations.iter().filter_map(|(name, rota)| Some((name, Template::try_from(rota.url.clone()?))))
@@ -270,12 +286,15 @@ impl Settings {
     /// Secrets that stand in the file itself.
     fn open_secrets(&self) -> Vec<String> {
         let is_secret = |name: &str| ["password", "secret", ".pem"].iter().any(|word| name.contains(word));
-        let properties = self.kafka.properties.iter().filter(|(name, _)| is_secret(name));
+        let named = self.clusters.iter().map(|(name, cluster)| (format!("clusters.{name}"), cluster));
+        let properties = named.chain([("kafka".to_owned(), &self.kafka)]).flat_map(|(section, cluster)| {
+            let secret = cluster.properties.iter().filter(|(name, _)| is_secret(name));
+            secret.map(move |(name, value)| (format!("{section}.properties.{name}"), value))
+        });
         let options = [("registry.password", self.registry.password.as_ref())];
         let feeds = self.rotation_urls().filter_map(|(name, url)| Some((format!("rotations.{name}.url"), url.ok()?)));
         let feeds: Vec<_> = feeds.collect();
         properties
-            .map(|(name, value)| (format!("kafka.properties.{name}"), value))
             .chain(options.into_iter().filter_map(|(path, value)| Some((path.to_owned(), value?))))
             .chain(self.slack.iter().flat_map(Slack::secrets).map(|(path, value)| (path.to_owned(), value)))
             .chain(self.ingest.iter().flat_map(Ingest::secrets))

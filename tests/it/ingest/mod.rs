@@ -64,7 +64,7 @@ fn sending(bootstrap: &str, timeout: Duration) -> Sending {
         alerts: unique("alerts").as_str().into(),
         deploys: unique("deploys").as_str().into(),
         raw: None,
-        quiet: None,
+        silences: None,
         responses: None,
         timeout,
     }

@@ -4,9 +4,9 @@ use std::process::Command;
 
 use fairlead::current::RETENTION_MS;
 use fairlead::event::{Alert, Response, ResponseVerb, Silence, SilenceMatcher};
-use fairlead::ingest::send::{Quiet, Sender};
+use fairlead::ingest::send::Sender;
 
-use super::view::{self, with_view};
+use super::view::{self, Quiet, with_view};
 use super::*;
 
 /// Asks the server as a person does.
@@ -247,7 +247,8 @@ async fn a_silence_that_one_process_makes_holds_in_the_other_and_can_be_ended_th
     let (first, quiet) = with_view(Kafka::shared(), Clock::wall()).await;
     let (sending, _) = view::sending(Kafka::shared());
     let (alerts, deploys) = (first.alerts.as_str().into(), first.deploys.as_str().into());
-    let sending = Sending { alerts, deploys, quiet: Some(quiet.clone()), ..sending };
+    let (silences, responses) = (Some(quiet.silences.clone()), Some(quiet.responses.clone()));
+    let sending = Sending { alerts, deploys, silences, responses, ..sending };
     let (second, _) = view::start(sending, Clock::wall()).await;
     let tell = async |server: &Server, n: &str| {
         let labels = json!({"alertname": "A", "service": "s"});

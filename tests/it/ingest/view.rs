@@ -1,20 +1,27 @@
 //! A server that knows what is going on.
 
-use fairlead::ingest::send::Quiet;
 use fairlead::ingest::view::{View, ViewConfig};
+use fairlead::record::Topic;
 use fairlead::runtime::SchemaAnswer;
 
 use super::*;
 
+#[derive(Clone)]
+pub struct Quiet {
+    pub silences: Topic,
+    pub responses: Topic,
+}
+
 pub fn sending(bootstrap: &str) -> (Sending, Quiet) {
     let quiet = Quiet { silences: unique("silences").as_str().into(), responses: unique("responses").as_str().into() };
-    let sending = Sending { quiet: Some(quiet.clone()), ..super::sending(bootstrap, Duration::from_secs(4)) };
+    let (silences, responses) = (Some(quiet.silences.clone()), Some(quiet.responses.clone()));
+    let sending = Sending { silences, responses, ..super::sending(bootstrap, Duration::from_secs(4)) };
     (sending, quiet)
 }
 
 pub async fn create(sending: &Sending) {
-    let quiet = sending.quiet.as_ref().expect("topics for silences");
-    let topics = [&sending.alerts, &sending.deploys, &quiet.silences, &quiet.responses].map(|topic| topic.as_str());
+    let (silences, responses) = (sending.silences.as_ref().unwrap(), sending.responses.as_ref().unwrap());
+    let topics = [&sending.alerts, &sending.deploys, silences, responses].map(|topic| topic.as_str());
     create_topics(&sending.connection.bootstrap_servers, &topics).await;
 }
 
@@ -38,12 +45,12 @@ pub async fn start(sending: Sending, clock: Clock) -> (Server, Duration) {
 }
 
 pub async fn unread(sending: Sending, clock: Clock) -> Server {
-    let quiet = sending.quiet.clone().expect("topics for silences");
+    let silences = sending.silences.clone().expect("a topic for silences");
     let view = View::start(ViewConfig {
         connection: sending.connection.clone(),
         group: unique("view"),
         alerts: sending.alerts.clone(),
-        silences: quiet.silences,
+        silences,
         formats: Formats::shipped(),
         schemas: Arc::new(|_| SchemaAnswer::NotFound),
         application: "fairlead".to_owned(),

@@ -1,7 +1,14 @@
 //! Mirrors: what a topology may say of them, and what becomes of it on two Kafkas.
 
 #[cfg(feature = "runtime")]
+mod audit;
+#[cfg(feature = "runtime")]
 mod both_ways;
+mod check;
+#[cfg(feature = "runtime")]
+mod clusters;
+#[cfg(feature = "runtime")]
+mod commands;
 #[cfg(feature = "runtime")]
 mod copy;
 #[cfg(feature = "runtime")]
@@ -10,3 +17,5 @@ mod exact;
 mod kills;
 #[cfg(feature = "runtime")]
 mod pair;
+#[cfg(feature = "runtime")]
+mod plan;
