@@ -5,6 +5,7 @@
 //! ```
 //! Stopped in the opposite order: first nothing new comes in, then what is there is committed. No decisions are here.
 
+pub mod carried;
 pub mod cluster;
 pub mod decoded;
 mod embedded;
@@ -43,6 +44,7 @@ use crate::sink::slack::SlackSink;
 use crate::topology::graph::acls::written;
 use crate::topology::plan::Topology;
 
+use carried::Carried;
 use proofs::Proofs;
 use schemas::Registered;
 
@@ -63,6 +65,7 @@ pub struct App {
     slack: Option<SlackSink>,
     runner: Option<Runner>,
     readers: Readers,
+    carried: Carried,
     copies: Arc<Copies>,
     workers: Arc<runtime::Handle>,
     embedded: Option<Embedded>,
@@ -109,12 +112,15 @@ impl App {
         };
         let readers = Readers::start(sources, &metrics).context("topics of others cannot be read")?;
         let workers = Arc::new(workers);
-        let flows = mirrors::flows(&topology, &endpoints, None, &options.clock).await?;
+        let mut carried = Carried::follow(&topology, &endpoints, None, &options.clock).await?;
+        let flows = mirrors::flows(&topology, &endpoints, None, &options.clock, &carried).await?;
         let copies = Arc::new(Copies::start(flows, &metrics).context("the mirrors cannot be started")?);
+        carried.keep(&topology, &endpoints, &options.clock, &copies).await?;
         let desk = endpoints.desk(&registered.formats, &options.clock, &metrics)?;
         let app_token = endpoints.app_token()?;
         let socket = desk.clone().zip(app_token).map(|(desk, token)| Socket::start(desk, token));
-        let ingest = match endpoints.ingest(proofs, desk, view, &options.clock)? {
+        let followed = Arc::clone(&carried.followed);
+        let ingest = match endpoints.ingest(proofs, desk, view, &options.clock, followed)? {
             Some(config) => {
                 let (watched, copies) = (Arc::downgrade(&workers), Arc::downgrade(&copies));
                 let ready = move || readiness(&watched, &copies);
@@ -132,7 +138,20 @@ impl App {
             None => None,
         };
         let (connection, formats) = (endpoints.connection, registered.formats);
-        Ok(Self { ingest, calendars, socket, slack, runner, readers, copies, workers, embedded, connection, formats })
+        Ok(Self {
+            ingest,
+            calendars,
+            socket,
+            slack,
+            runner,
+            readers,
+            carried,
+            copies,
+            workers,
+            embedded,
+            connection,
+            formats,
+        })
     }
 
     /// Where HTTP listens.
@@ -171,6 +190,7 @@ impl App {
             ingest.stop().await;
         }
         let (workers, slack, runner, readers) = (self.workers, self.slack, self.runner, self.readers);
+        self.carried.stop().await;
         let copies = self.copies;
         let ended = tokio::task::spawn_blocking(move || {
             let copies = Arc::into_inner(copies).map_or(Ok(()), |copies| copies.stop().map_err(anyhow::Error::from));

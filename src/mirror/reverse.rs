@@ -6,23 +6,31 @@
 
 use std::collections::BTreeMap;
 
-use super::rename::Renames;
+use super::rename::{Rename, Renames};
 use super::{Mirror, Mirrors};
 
-/// The flow in the other direction, if there is one: the one that this reverses, or the one that reverses this.
-pub fn opposite<'m>(mirrors: &'m Mirrors, flow: &str) -> Option<&'m str> {
-    let reversed = mirrors.get(flow).and_then(|mirror| mirror.reverse_of.as_deref());
-    reversed.or_else(|| {
-        mirrors.iter().find(|(_, mirror)| mirror.reverse_of.as_deref() == Some(flow)).map(|(name, _)| name.as_str())
-    })
+/// The flows that copy from the target of this one to its source; of mirrors whose clusters are named.
+pub fn opposites<'m>(
+    mirrors: impl Iterator<Item = (&'m str, &'m Mirror)> + Clone,
+    flow: &'m str,
+) -> impl Iterator<Item = &'m str> {
+    let this = mirrors.clone().find(|(name, _)| *name == flow).map(|(_, mirror)| (&mirror.to, &mirror.from));
+    mirrors.filter(move |(_, other)| this == Some((&other.from, &other.to))).map(|(name, _)| name)
 }
 
-/// Names of the clusters that a flow reads and writes; `None` is the application's own. A reverse one has the other's, exchanged.
-pub fn clusters<'m>(mirrors: &'m Mirrors, mirror: &'m Mirror) -> (Option<&'m str>, Option<&'m str>) {
-    match mirror.reverse_of.as_ref().and_then(|forward| mirrors.get(forward)) {
-        Some(forward) => (forward.to.as_deref(), forward.from.as_deref()),
-        None => (mirror.from.as_deref(), mirror.to.as_deref()),
-    }
+/// A reverse mirror written out: the clusters of the one that it reverses, exchanged, and the names of `originals`, the topics on
+/// that one's source, turned round. Of any other mirror, itself.
+pub fn written_out<'t>(
+    mirrors: &Mirrors,
+    mirror: &Mirror,
+    originals: impl IntoIterator<Item = &'t str>,
+) -> Result<Mirror, String> {
+    let Some(forward) = mirror.reverse_of.as_ref().and_then(|forward| mirrors.get(forward)) else {
+        return Ok(mirror.clone());
+    };
+    let renames = Renames::new(&forward.topics, &forward.exclude)?;
+    let names = inverted(&renames, originals)?.into_iter().map(|(topic, to)| Rename::Topic { topic, to }).collect();
+    Ok(Mirror { from: forward.to.clone(), to: forward.from.clone(), topics: names, ..mirror.clone() })
 }
 
 /// By the copy's name, that of its original: over the topics that the forward flow can read. Fails with the copy that has several.
@@ -46,23 +54,23 @@ pub fn inverted<'t>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mirror::rename::Rename;
 
     #[test]
-    fn a_pair_knows_each_other_and_has_clusters_exchanged() {
+    fn a_reverse_mirror_is_written_out_and_then_each_is_the_other_s_opposite() {
         let yaml = "
-out: { from: old, topics: [{ pattern: '(.*)', to: 'new.$1' }] }
-back: { reverse_of: out }
-alone: { to: old, topics: [{ topic: a, to: b }] }
+out: { from: old, topics: [{ pattern: '(.*)', to: 'new.$1' }], exclude: ['secret'] }
+back: { reverse_of: out, shards: 2 }
+alone: { to: older, topics: [{ topic: a, to: b }] }
 ";
         let mirrors: Mirrors = serde_saphyr::from_str(yaml).unwrap();
-        let opposites = ["out", "back", "alone", "none"].map(|flow| opposite(&mirrors, flow));
-        assert_eq!(opposites, [Some("back"), Some("out"), None, None]);
-        let of = |flow: &str| clusters(&mirrors, &mirrors[flow]);
-        assert_eq!(
-            [of("out"), of("back"), of("alone")],
-            [(Some("old"), None), (None, Some("old")), (None, Some("old"))]
-        );
+        let out = |flow: &str| written_out(&mirrors, &mirrors[flow], ["a", "secret"]).unwrap();
+        let written: Mirrors = mirrors.keys().map(|flow| (flow.clone(), out(flow))).collect();
+        let back = &written["back"];
+        assert_eq!((back.from.as_deref(), back.to.as_deref(), back.shards), (None, Some("old"), 2));
+        assert_eq!(back.topics, [Rename::Topic { topic: "new.a".into(), to: "a".into() }]);
+        let all = || written.iter().map(|(name, mirror)| (name.as_str(), mirror));
+        let of = |flow| opposites(all(), flow).collect::<Vec<_>>();
+        assert_eq!([of("out"), of("back"), of("alone")], [vec!["back"], vec!["out"], vec![]]);
     }
 
     #[test]

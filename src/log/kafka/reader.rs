@@ -82,6 +82,12 @@ impl KafkaReader {
         Ok(Watermarks { low: Offset(low), high: Offset(high) })
     }
 
+    /// Names of all topics that may be seen.
+    pub fn topics(&mut self) -> Result<Vec<String>, Error> {
+        let told = self.attempt(|reader| reader.uncommitted.fetch_metadata(None, ATTEMPT).map_err(unavailable))?;
+        Ok(told.topics().iter().map(|topic| topic.name().to_owned()).collect())
+    }
+
     /// All of the topic; none if it is not there.
     pub fn partitions(&self, topic: &Topic) -> Result<Vec<TopicPartition>, Error> {
         let told = self.uncommitted.fetch_metadata(Some(topic.as_str()), ATTEMPT).map_err(unavailable)?;

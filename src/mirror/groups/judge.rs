@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-use super::{GroupsConfig, Place};
+use super::{GroupsConfig, Opposite, Place};
 use crate::log::client::Connection;
 use crate::log::kafka::KafkaReader;
 use crate::log::{Error, scan};
@@ -28,7 +28,7 @@ pub struct Bounds {
 
 pub struct Judge {
     offsets: Arc<Offsets>,
-    opposite: Option<Arc<Offsets>>,
+    opposite: Vec<Opposite>,
     merge: bool,
     reader: String,
     from: (Connection, Option<KafkaReader>),
@@ -59,7 +59,7 @@ impl Judge {
         bounds: &BTreeMap<Place, Bounds>,
     ) -> Result<Positions> {
         // After the groups were asked, so that each copy before a position has its range at hand.
-        let settled = self.opposite.as_ref().map_or(Ok(()), |opposite| opposite.settle(answer::PATIENCE));
+        let settled = self.opposite.iter().try_for_each(|opposite| opposite.offsets.settle(answer::PATIENCE));
         let mut positions = Positions::new();
         for (group, places) in asked {
             for (source, place) in places {
@@ -112,8 +112,9 @@ impl Judge {
                 copies
             }
         };
-        let natives = match self.opposite.clone() {
-            Some(opposite) => self.mirrored(&opposite, place, &bounds.target, target_low)?,
+        let copies_it = |opposite: &&Opposite| (opposite.names)(&bounds.target.0).is_some();
+        let natives = match self.opposite.iter().find(copies_it) {
+            Some(opposite) => mirrored(&opposite.offsets, place, &bounds.target, target_low)?,
             None => self.looked(known.as_ref(), &copies, target_low)?,
         };
         let Some(natives) = natives else { return Ok(Position::Waiting(Why::OppositeBehind)) };
@@ -126,20 +127,6 @@ impl Judge {
             return Ok(false);
         }
         Ok(first_record(&mut self.from, &self.reader, source, (frontier, place))?.is_none())
-    }
-
-    /// As the opposite flow tells it; `None`: it has not read this partition.
-    fn mirrored(&self, opposite: &Offsets, place: i64, target: &Place, low: i64) -> Result<Option<Natives>> {
-        // Its source is our target.
-        match opposite.known(&target.0, target.1) {
-            Ok(known) if known.head.start > low => Ok(None),
-            Ok(known) => {
-                let near = opposite.near_target(&known.head, place)?;
-                Ok(Some(Natives::mirrored(&known.head, &near, place)))
-            }
-            Err(Unknown::NotThere(_) | Unknown::NotYet(_)) => Ok(None),
-            Err(broken) => Err(broken.into()),
-        }
     }
 
     /// By looking at what no range accounts for, before the first copy that is not read, or after the last that is.
@@ -163,6 +150,20 @@ impl Judge {
             }
         }
         Ok(Some(none))
+    }
+}
+
+/// As the opposite flow tells it; `None`: it has not read this partition.
+fn mirrored(opposite: &Offsets, place: i64, target: &Place, low: i64) -> Result<Option<Natives>> {
+    // Its source is our target.
+    match opposite.known(&target.0, target.1) {
+        Ok(known) if known.head.start > low => Ok(None),
+        Ok(known) => {
+            let near = opposite.near_target(&known.head, place)?;
+            Ok(Some(Natives::mirrored(&known.head, &near, place)))
+        }
+        Err(Unknown::NotThere(_) | Unknown::NotYet(_)) => Ok(None),
+        Err(broken) => Err(broken.into()),
     }
 }
 

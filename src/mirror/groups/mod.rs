@@ -55,9 +55,17 @@ pub struct GroupsConfig {
     /// Several topics may become one.
     pub merge: bool,
     pub offsets: Arc<Offsets>,
-    /// Of the flow in the opposite direction.
-    pub opposite: Option<Arc<Offsets>>,
+    /// Flows in the opposite direction.
+    pub opposite: Vec<Opposite>,
     pub clock: Clock,
+}
+
+/// A flow that copies from the target to the source.
+#[derive(Clone)]
+pub struct Opposite {
+    pub offsets: Arc<Offsets>,
+    /// Which topics of the target it copies.
+    pub names: Names,
 }
 
 /// Which groups are carried over.

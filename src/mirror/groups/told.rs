@@ -11,12 +11,15 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::codec::Formats;
-use crate::event::{Fact, FactKind, GroupOffset};
+use crate::event::{Fact, GroupOffset};
 use crate::log::client::Connection;
 use crate::log::kafka::{Identity, KafkaReader, KafkaWriter};
 use crate::log::scan;
 use crate::record::{EventTime, NewRecord, Topic};
 use crate::runtime::{SchemaSource, Schemas};
+
+/// Full name of the fact's schema.
+const GROUP_OFFSET: &str = "fairlead.migration.GroupOffset";
 
 /// Group, source topic, partition.
 type Key = (String, String, i32);
@@ -100,9 +103,8 @@ pub fn recorded(
         scan::scan(reader, partition, low, end, |record| {
             let Some(value) = record.value else { return ControlFlow::Continue(()) };
             let learnt = schemas.learn_of(value, Duration::ZERO);
-            match learnt.map(|()| schemas.formats.decode_fact(FactKind::GroupOffset, value)) {
-                Ok(Ok(Fact::GroupOffset(fact))) => drop(newest.insert((fact.flow.clone(), key(&fact)), fact)),
-                Ok(Ok(_)) => {}
+            match learnt.map(|()| schemas.formats.decode::<GroupOffset>(value, GROUP_OFFSET)) {
+                Ok(Ok(fact)) => drop(newest.insert((fact.flow.clone(), key(&fact)), fact)),
                 Ok(Err(error)) => failed = Some(format!("{partition} at {}: {error}", record.offset.0)),
                 Err(error) => failed = Some(error),
             }

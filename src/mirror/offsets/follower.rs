@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::Shared;
+use super::{RANGE, Shared};
 use crate::codec::Formats;
-use crate::event::{Fact, FactKind, MirrorRange};
+use crate::event::MirrorRange;
 use crate::log::Watermarks;
 use crate::log::kafka::{Follow, KafkaReader};
 use crate::record::{Batch, Offset, Partition, TopicPartition};
@@ -92,8 +92,8 @@ impl Follower {
     fn facts(&self, batch: &Batch) -> Vec<MirrorRange> {
         let mut facts = Vec::with_capacity(batch.len());
         for record in batch.iter() {
-            match record.value.map(|value| self.schemas.formats.decode_fact(FactKind::MirrorRange, value)) {
-                Some(Ok(Fact::MirrorRange(fact))) if fact.flow == self.shared.flow => facts.push(fact),
+            match record.value.map(|value| self.schemas.formats.decode::<MirrorRange>(value, RANGE)) {
+                Some(Ok(fact)) if fact.flow == self.shared.flow => facts.push(fact),
                 // Of another flow, or a key that somebody has deleted.
                 Some(Ok(_)) | None => {}
                 // If it was of this flow the next one does not join, and that is told where it is asked for.

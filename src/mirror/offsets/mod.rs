@@ -39,6 +39,9 @@ use crate::runtime::store::Memory;
 use answer::Answer;
 use store::{Identity, Known, Store};
 
+/// Full name of the fact's schema.
+const RANGE: &str = "fairlead.migration.MirrorRange";
+
 pub struct OffsetsConfig {
     pub flow: String,
     /// The cluster that the flow writes to, where the topic lies.

@@ -4,10 +4,10 @@
 
 use std::ops::ControlFlow;
 
-use super::Unknown;
 use super::answer::{Answer, is_about};
+use super::{RANGE, Unknown};
 use crate::codec::Formats;
-use crate::event::{Fact, FactKind};
+use crate::event::MirrorRange;
 use crate::log::kafka::KafkaReader;
 use crate::log::scan;
 use crate::mirror::ranges::Ranges;
@@ -44,11 +44,10 @@ pub fn answer(
         scan::scan(reader, place, low, end, |record| {
             let Some(value) = record.value else { return ControlFlow::Continue(()) };
             let learnt = schemas.learn_of(value, std::time::Duration::ZERO);
-            let read = learnt.and_then(|()| {
-                schemas.formats.decode_fact(FactKind::MirrorRange, value).map_err(|error| error.to_string())
-            });
+            let read = learnt
+                .and_then(|()| schemas.formats.decode::<MirrorRange>(value, RANGE).map_err(|error| error.to_string()));
             let taken = match read {
-                Ok(Fact::MirrorRange(fact)) if fact.flow == *flow && is_about(&fact, topic, *partition, *reverse) => {
+                Ok(fact) if fact.flow == *flow && is_about(&fact, topic, *partition, *reverse) => {
                     ranges.insert(&fact).map_err(|refused| refused.to_string())
                 }
                 Ok(_) => Ok(()),

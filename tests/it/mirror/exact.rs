@@ -12,7 +12,7 @@ use fairlead::clock::Clock;
 use fairlead::codec::Formats;
 use fairlead::event::{GroupOffset, GroupOffsetState};
 use fairlead::log::client::Connection;
-use fairlead::mirror::groups::{Chosen, Groups, GroupsConfig};
+use fairlead::mirror::groups::{Chosen, Groups, GroupsConfig, Opposite};
 use fairlead::mirror::offsets::{Offsets, OffsetsConfig};
 use fairlead::record::{Partition, Topic, TopicPartition};
 use fairlead::runtime::SchemaAnswer;
@@ -71,7 +71,13 @@ impl Carried {
             chosen: Chosen::new(&[format!("{}\\..*", pairing.flow)], &[]).unwrap(),
             merge: false,
             offsets: Arc::clone(offsets),
-            opposite: opposite.cloned(),
+            opposite: opposite
+                .map(|offsets| Opposite {
+                    offsets: Arc::clone(offsets),
+                    names: Arc::new(|topic| Some(topic.to_owned())),
+                })
+                .into_iter()
+                .collect(),
             clock: Clock::wall(),
         };
         Self {
