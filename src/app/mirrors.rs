@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use tokio::runtime::Handle;
 
+use super::carried::Carried;
 use super::{Endpoints, provision};
 use crate::clock::Clock;
 use crate::codec::{Format, Formats};
 use crate::event::FactKind;
 use crate::log;
-use crate::mirror::copy::{Flow, Pair, Pairs};
+use crate::mirror::copy::{Flow, IsNative, Pair, Pairs};
 use crate::mirror::provision::{Error, FlowConfig, Provision, Provisioned};
 use crate::record::Topic;
 use crate::topology::names::value_subject;
@@ -22,19 +23,32 @@ use crate::wire;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// All flows, or the one of this name.
-pub async fn flows(topology: &Topology, endpoints: &Endpoints, only: Option<&str>, clock: &Clock) -> Result<Vec<Flow>> {
+pub async fn flows(
+    topology: &Topology,
+    endpoints: &Endpoints,
+    only: Option<&str>,
+    clock: &Clock,
+    carried: &Carried,
+) -> Result<Vec<Flow>> {
     let mut flows = Vec::new();
     if only.is_none() && topology.settings.mirrors.is_empty() {
         return Ok(flows);
     }
     for config in provision::flows(topology, endpoints, only)? {
         let name = config.name.clone();
-        flows.push(flow(topology, endpoints, config, clock).await.with_context(|| format!("mirror {name}"))?);
+        let native = carried.native(&name);
+        flows.push(flow(topology, endpoints, config, clock, native).await.with_context(|| format!("mirror {name}"))?);
     }
     Ok(flows)
 }
 
-async fn flow(topology: &Topology, endpoints: &Endpoints, config: FlowConfig, clock: &Clock) -> Result<Flow> {
+async fn flow(
+    topology: &Topology,
+    endpoints: &Endpoints,
+    config: FlowConfig,
+    clock: &Clock,
+    native: Option<IsNative>,
+) -> Result<Flow> {
     let mirror = config.mirror.clone();
     let offsets = Topic::from(&*mirror.offsets);
     let json = FactKind::MirrorRange.schema_json();
@@ -47,7 +61,7 @@ async fn flow(topology: &Topology, endpoints: &Endpoints, config: FlowConfig, cl
     let first = provision.refresh().await?;
     Ok(Flow {
         name: config.name.clone(),
-        pairs: pairs(config.name, provision, first, refresh),
+        pairs: pairs(config.name, provision, first, refresh, native.is_some()),
         from: config.source.connection,
         to: config.target.connection,
         offsets,
@@ -56,14 +70,14 @@ async fn flow(topology: &Topology, endpoints: &Endpoints, config: FlowConfig, cl
         instance: endpoints.instance.clone(),
         rate_bytes_max: mirror.rate_bytes_max,
         refresh,
-        native: None,
+        native,
         formats: Arc::new(formats),
         clock: clock.clone(),
     })
 }
 
 /// Every shard asks, and what one was told not long ago is the answer for the others.
-fn pairs(flow: String, provision: Provision, first: Provisioned, refresh: Duration) -> Pairs {
+fn pairs(flow: String, provision: Provision, first: Provisioned, refresh: Duration, tells: bool) -> Pairs {
     let handle = Handle::current();
     let last = Mutex::new((provision, first, Instant::now()));
     Arc::new(move || {
@@ -78,8 +92,8 @@ fn pairs(flow: String, provision: Provision, first: Provisioned, refresh: Durati
             let stops: Vec<_> = told.stops.iter().map(ToString::to_string).collect();
             return Err(log::Error::Fatal(stops.join("; ")));
         }
-        // What is copied back must be told from copies, which nobody does here: it would go round.
-        Ok(told.topics.iter().filter(|topic| !topic.reverse).map(pair).collect())
+        // What is copied back must be told from copies: else it would go round.
+        Ok(told.topics.iter().filter(|topic| tells || !topic.reverse).map(pair).collect())
     })
 }
 

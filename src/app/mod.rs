@@ -5,6 +5,7 @@
 //! ```
 //! Stopped in the opposite order: first nothing new comes in, then what is there is committed. No decisions are here.
 
+pub mod carried;
 pub mod cluster;
 pub mod decoded;
 mod embedded;
@@ -44,6 +45,7 @@ use crate::sink::slack::SlackSink;
 use crate::topology::graph::acls::written;
 use crate::topology::plan::Topology;
 
+use carried::Carried;
 use proofs::Proofs;
 use schemas::Registered;
 
@@ -64,6 +66,7 @@ pub struct App {
     slack: Option<SlackSink>,
     runner: Option<Runner>,
     readers: Readers,
+    carried: Carried,
     copies: Arc<Copies>,
     audits: Vec<Continuous>,
     workers: Arc<runtime::Handle>,
@@ -111,8 +114,10 @@ impl App {
         };
         let readers = Readers::start(sources, &metrics).context("topics of others cannot be read")?;
         let workers = Arc::new(workers);
-        let flows = mirrors::flows(&topology, &endpoints, None, &options.clock).await?;
+        let mut carried = Carried::follow(&topology, &endpoints, None, &options.clock).await?;
+        let flows = mirrors::flows(&topology, &endpoints, None, &options.clock, &carried).await?;
         let copies = Arc::new(Copies::start(flows, &metrics).context("the mirrors cannot be started")?);
+        carried.keep(&topology, &endpoints, &options.clock, &copies).await?;
         let counters = Counters::register(&metrics)?;
         let audits = provision::audits(&topology, &endpoints).await?;
         let audits = audits.into_iter().map(|work| Continuous::start(work, &counters)).collect::<Result<_, _>>();
@@ -120,7 +125,8 @@ impl App {
         let desk = endpoints.desk(&registered.formats, &options.clock, &metrics)?;
         let app_token = endpoints.app_token()?;
         let socket = desk.clone().zip(app_token).map(|(desk, token)| Socket::start(desk, token));
-        let ingest = match endpoints.ingest(proofs, desk, view, &options.clock)? {
+        let followed = Arc::clone(&carried.followed);
+        let ingest = match endpoints.ingest(proofs, desk, view, &options.clock, followed)? {
             Some(config) => {
                 let (watched, copies) = (Arc::downgrade(&workers), Arc::downgrade(&copies));
                 let ready = move || readiness(&watched, &copies);
@@ -145,6 +151,7 @@ impl App {
             slack,
             runner,
             readers,
+            carried,
             copies,
             audits,
             workers,
@@ -190,6 +197,7 @@ impl App {
             ingest.stop().await;
         }
         let (workers, slack, runner, readers) = (self.workers, self.slack, self.runner, self.readers);
+        self.carried.stop().await;
         let (copies, audits) = (self.copies, self.audits);
         let ended = tokio::task::spawn_blocking(move || {
             // What was not told is compared again.

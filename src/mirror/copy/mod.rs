@@ -121,6 +121,8 @@ struct Shared {
     began: Instant,
     /// The group has said which shards are this process's, and all of them copy.
     ready: AtomicBool,
+    /// Shard 0 is among them: what one process does for the whole flow is done here.
+    first: AtomicBool,
 }
 
 impl Shared {
@@ -151,9 +153,9 @@ impl Copies {
         for flow in flows {
             let (metrics, pace) =
                 (families.of(&flow.name), flow.rate_bytes_max.map(|rate| Mutex::new(Pace::new(rate))));
-            let (stop, stopped, ready, began) =
-                (AtomicBool::default(), Mutex::default(), AtomicBool::default(), Instant::now());
-            let shared = Arc::new(Shared { flow, metrics, stop, stopped, pace, began, ready });
+            let (stop, stopped, ready, first) = Default::default();
+            let began = Instant::now();
+            let shared = Arc::new(Shared { flow, metrics, stop, stopped, pace, began, ready, first });
             let running = shared.clone();
             let thread = std::thread::Builder::new().name("mirror".to_owned()).spawn(move || flow::run(&running))?;
             copies.flows.push((shared, thread));
@@ -164,6 +166,11 @@ impl Copies {
     /// Every shard that is this process's copies.
     pub fn ready(&self) -> bool {
         self.flows.iter().all(|(shared, _)| shared.ready.load(Ordering::Relaxed))
+    }
+
+    /// Whether shard 0 of the flow is this process's.
+    pub fn has_first_shard(&self, flow: &str) -> bool {
+        self.flows.iter().any(|(shared, _)| shared.flow.name == flow && shared.first.load(Ordering::Relaxed))
     }
 
     /// The first flow that has stopped for good, and why.

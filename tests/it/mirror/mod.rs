@@ -2,6 +2,8 @@
 
 #[cfg(feature = "runtime")]
 mod audit;
+#[cfg(feature = "runtime")]
+mod both_ways;
 mod check;
 #[cfg(feature = "runtime")]
 mod clusters;
@@ -9,6 +11,8 @@ mod clusters;
 mod commands;
 #[cfg(feature = "runtime")]
 mod copy;
+#[cfg(feature = "runtime")]
+mod exact;
 #[cfg(feature = "runtime")]
 mod kills;
 #[cfg(feature = "runtime")]
