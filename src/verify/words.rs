@@ -55,11 +55,9 @@ fn value_of(site: &Site, topic: &Topic, value: Option<&[u8]>) -> Value {
     let content = site.topology.topics.get(topic).map(|planned| &planned.content);
     let formats = &site.schemas.formats;
     let read = match content {
-        Some(Content::Fact(kind)) => formats.decode_fact(*kind, bytes).ok().and_then(|fact| {
-            match fact {
-                Fact::Payload(payload) => serde_json::to_value(payload).ok(),
-                fact => serde_json::from_str(&fact.to_json()?).ok(),
-            }
+        Some(Content::Fact(kind)) => formats.decode_fact(*kind, bytes).ok().and_then(|fact| match fact {
+            Fact::Payload(payload) => serde_json::to_value(payload).ok(),
+            fact => serde_json::from_str(&fact.to_json()?).ok(),
         }),
         _ => None,
     };
