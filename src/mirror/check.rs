@@ -132,9 +132,10 @@ impl Told {
         for name in captures.iter().filter(|name| !known.contains(name)) {
             // `$1_v` means the capture `1_v`: the braces are what is missing.
             let digits: String = name.chars().take_while(char::is_ascii_digit).collect();
-            let mend = match known.contains(&digits) {
-                true => format!("; write `${{{digits}}}` if `{}` is to follow it", &name[digits.len()..]),
-                false => suggest(name, known.iter().map(String::as_str)),
+            let mend = match (known.contains(&digits), digits.len() == name.len()) {
+                (true, _) => format!("; write `${{{digits}}}` if `{}` is to follow it", &name[digits.len()..]),
+                (false, true) => format!("; it has $0 to ${}", compiled.captures_len() - 1),
+                (false, false) => suggest(name, known.iter().map(String::as_str)),
             };
             self.say(&format!("{path}.to"), format!("the pattern has no group `{name}`{mend}"));
         }

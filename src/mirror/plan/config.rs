@@ -9,8 +9,15 @@ use std::collections::BTreeMap;
 use super::super::TopicConfig;
 use super::{Topic, Why};
 
-/// What speaks of brokers, or of where else a cluster keeps segments, means nothing on another cluster. Only copied by name.
-const OF_THE_CLUSTER: [&str; 2] = ["follower.replication.throttled.replicas", "leader.replication.throttled.replicas"];
+/// Only copied where they are named: what speaks of brokers, or of where else a cluster keeps segments, means nothing on another cluster;
+/// and what Kafka 4 knows no longer, it refuses with the whole topic.
+const OF_THE_CLUSTER: [&str; 5] = [
+    "follower.replication.throttled.replicas",
+    "leader.replication.throttled.replicas",
+    "message.downconversion.enable",
+    "message.format.version",
+    "message.timestamp.difference.max.ms",
+];
 const OF_THE_CLUSTER_PREFIXES: [&str; 3] = ["confluent.", "local.retention.", "remote."];
 
 const TIMESTAMPS: &str = "message.timestamp.type";

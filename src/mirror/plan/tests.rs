@@ -99,7 +99,9 @@ fn a_copy_has_its_sources_partitions_and_own_configuration_and_keeps_old_records
     let compacted =
         [("cleanup.policy", "compact"), ("segment.ms", "1000"), ("message.timestamp.type", "LogAppendTime")];
     let left = ("leader.replication.throttled.replicas", "0:1");
-    let observed = seen(&[("a", topic(&[(0, 5), (0, 0)], &[compacted[0], compacted[1], compacted[2], left]))], &[]);
+    let gone = ("message.format.version", "2.8");
+    let observed =
+        seen(&[("a", topic(&[(0, 5), (0, 0)], &[compacted[0], compacted[1], compacted[2], left, gone]))], &[]);
     let plan = planned_with(&plain(), &observed, &[], Some(3));
     assert_eq!((plan.problems, plan.warnings), (vec![], vec![]));
     let configs = map(&[

@@ -45,11 +45,11 @@ mirrors:
     offsets: ranges
 ";
     let expected = [
-        "mirrors/a.yaml:2:69: clusters.old.properties.sasl.password: a secret must not stand in a file",
+        "mirrors/a.yaml:2:70: clusters.old.properties.sasl.password: a secret must not stand in a file",
         "mirrors/a.yaml:3:9: clusters.bare: nobody would be reached; write `bootstrap_servers: host:9092`",
         "mirrors/a.yaml:6:11: mirrors.to-new.from: there is no cluster `odl` under `clusters`; did you mean `old`?",
-        "mirrors/a.yaml:8:28: mirrors.to-new.topics[0].to: `shop/orders` is no legal name for a topic",
-        "mirrors/a.yaml:9:39: mirrors.to-new.topics[1].to: the pattern has no group `2`",
+        "mirrors/a.yaml:8:30: mirrors.to-new.topics[0].to: `shop/orders` is no legal name for a topic",
+        "mirrors/a.yaml:9:39: mirrors.to-new.topics[1].to: the pattern has no group `2`; it has $0 to $1",
         "mirrors/a.yaml:10:9: `topic` and `pattern` exclude each other",
         "mirrors/a.yaml:11:14: mirrors.to-new.offsets: `ranges` does not follow the rule",
     ];
