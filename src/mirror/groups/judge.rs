@@ -114,7 +114,7 @@ impl Judge {
         };
         let copies_it = |opposite: &&Opposite| (opposite.names)(&bounds.target.0).is_some();
         let natives = match self.opposite.iter().find(copies_it) {
-            Some(opposite) => mirrored(&opposite.offsets, place, &bounds.target, target_low)?,
+            Some(opposite) => mirrored(&opposite.offsets, place, &bounds.target, (target_low, target_end))?,
             None => self.looked(known.as_ref(), &copies, target_low)?,
         };
         let Some(natives) = natives else { return Ok(Position::Waiting(Why::OppositeBehind)) };
@@ -154,7 +154,7 @@ impl Judge {
 }
 
 /// As the opposite flow tells it; `None`: it has not read this partition.
-fn mirrored(opposite: &Offsets, place: i64, target: &Place, low: i64) -> Result<Option<Natives>> {
+fn mirrored(opposite: &Offsets, place: i64, target: &Place, (low, end): (i64, i64)) -> Result<Option<Natives>> {
     // Its source is our target.
     match opposite.known(&target.0, target.1) {
         Ok(known) if known.head.start > low => Ok(None),
@@ -162,6 +162,7 @@ fn mirrored(opposite: &Offsets, place: i64, target: &Place, low: i64) -> Result<
             let near = opposite.near_target(&known.head, place)?;
             Ok(Some(Natives::mirrored(&known.head, &near, place)))
         }
+        Err(Unknown::NotThere(_)) if low == end => Ok(Some(Natives::none(end))),
         Err(Unknown::NotThere(_) | Unknown::NotYet(_)) => Ok(None),
         Err(broken) => Err(broken.into()),
     }
