@@ -112,10 +112,7 @@ impl App {
         };
         let readers = Readers::start(sources, &metrics).context("topics of others cannot be read")?;
         let workers = Arc::new(workers);
-        let mut carried = Carried::follow(&topology, &endpoints, None, &options.clock).await?;
-        let flows = mirrors::flows(&topology, &endpoints, None, &options.clock, &carried).await?;
-        let copies = Arc::new(Copies::start(flows, &metrics).context("the mirrors cannot be started")?);
-        carried.keep(&topology, &endpoints, &options.clock, &copies).await?;
+        let (carried, copies) = start_mirrors(&topology, &endpoints, &options, &metrics).await?;
         let desk = endpoints.desk(&registered.formats, &options.clock, &metrics)?;
         let app_token = endpoints.app_token()?;
         let socket = desk.clone().zip(app_token).map(|(desk, token)| Socket::start(desk, token));
@@ -208,6 +205,19 @@ impl App {
         }
         ended
     }
+}
+
+async fn start_mirrors(
+    topology: &Topology,
+    endpoints: &Endpoints,
+    options: &Options,
+    metrics: &prometheus::Registry,
+) -> Result<(Carried, Arc<Copies>)> {
+    let mut carried = Carried::follow(topology, endpoints, None, &options.clock).await?;
+    let flows = mirrors::flows(topology, endpoints, None, &options.clock, &carried).await?;
+    let copies = Arc::new(Copies::start(flows, metrics).context("the mirrors cannot be started")?);
+    carried.keep(topology, endpoints, &options.clock, &copies).await?;
+    Ok((carried, copies))
 }
 
 fn start_workers(
