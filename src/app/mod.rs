@@ -114,14 +114,7 @@ impl App {
         };
         let readers = Readers::start(sources, &metrics).context("topics of others cannot be read")?;
         let workers = Arc::new(workers);
-        let mut carried = Carried::follow(&topology, &endpoints, None, &options.clock).await?;
-        let flows = mirrors::flows(&topology, &endpoints, None, &options.clock, &carried).await?;
-        let copies = Arc::new(Copies::start(flows, &metrics).context("the mirrors cannot be started")?);
-        carried.keep(&topology, &endpoints, &options.clock, &copies).await?;
-        let counters = Counters::register(&metrics)?;
-        let audits = provision::audits(&topology, &endpoints).await?;
-        let audits = audits.into_iter().map(|work| Continuous::start(work, &counters)).collect::<Result<_, _>>();
-        let audits = audits.context("audits cannot be started")?;
+        let (carried, copies, audits) = start_mirrors(&topology, &endpoints, &options, &metrics).await?;
         let desk = endpoints.desk(&registered.formats, &options.clock, &metrics)?;
         let app_token = endpoints.app_token()?;
         let socket = desk.clone().zip(app_token).map(|(desk, token)| Socket::start(desk, token));
@@ -217,6 +210,22 @@ impl App {
         }
         ended
     }
+}
+
+async fn start_mirrors(
+    topology: &Topology,
+    endpoints: &Endpoints,
+    options: &Options,
+    metrics: &prometheus::Registry,
+) -> Result<(Carried, Arc<Copies>, Vec<Continuous>)> {
+    let mut carried = Carried::follow(topology, endpoints, None, &options.clock).await?;
+    let flows = mirrors::flows(topology, endpoints, None, &options.clock, &carried).await?;
+    let copies = Arc::new(Copies::start(flows, metrics).context("the mirrors cannot be started")?);
+    carried.keep(topology, endpoints, &options.clock, &copies).await?;
+    let counters = Counters::register(metrics)?;
+    let audits = provision::audits(topology, endpoints).await?;
+    let audits = audits.into_iter().map(|work| Continuous::start(work, &counters)).collect::<Result<_, _>>();
+    Ok((carried, copies, audits.context("audits cannot be started")?))
 }
 
 fn start_workers(

@@ -160,6 +160,11 @@ impl Copies {
 }
 
 impl Natives {
+    /// Of a target partition that has no records, and of which no range of the opposite flow speaks.
+    pub fn none(end: i64) -> Self {
+        Self::Mirrored { frontier: end, read: None, unread: None }
+    }
+
     /// By the opposite flow's map: `near` is what lies around `place` on *its* target, seen from there.
     pub fn mirrored(head: &Head, near: &Near, place: i64) -> Self {
         let last = head.last.map(|last| last.source_end() - 1);

@@ -315,16 +315,12 @@ impl Ranges {
         !self.near_target(target + 1).below.is_some_and(|below| target < below.source_end())
     }
 
-    /// Forgets spans whose copies are gone: the target begins at `target_low`.
-    pub fn prune(&mut self, target_low: i64) {
-        let kept = self.by_target.split_off(&target_low);
-        let gone = std::mem::replace(&mut self.by_target, kept);
-        for span in gone.into_values().map(Span::swapped) {
-            if span.target_end() > target_low {
-                self.by_target.insert(span.target, span.swapped());
-            } else {
-                self.by_source.remove(&span.source);
-            }
+    /// Forgets spans of which neither records nor copies are kept: the sides begin at these offsets. While one side has them a group
+    /// may still stand there, and is to be told what is gone on the other.
+    pub fn prune(&mut self, source_low: i64, target_low: i64) {
+        let is_gone = |span: &Span| span.source_end() <= source_low && span.target_end() <= target_low;
+        while let Some(first) = self.by_source.first_entry().filter(|first| is_gone(first.get())) {
+            self.by_target.remove(&first.remove().target);
         }
     }
 }

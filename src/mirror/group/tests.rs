@@ -26,15 +26,17 @@ fn looked(world: &World, place: i64) -> (Vec<i64>, Vec<i64>) {
 }
 
 fn position(world: &World, place: i64, opposite: bool) -> Position {
-    let ranges = world.ranges(0);
+    let (ranges, place) = (world.ranges(0), place.max(world.starts[0]));
     let copies = match ranges.head() {
         Some(head) => Copies::of(head, &ranges.near_source(place), place),
+        None if world.end(0) == world.starts[0] => Copies::none(world.end(0)),
         None => return Position::Waiting(Why::NotCopied),
     };
     let natives = if opposite {
         let back = world.ranges(1);
         match back.head() {
             Some(head) => Natives::mirrored(head, &back.near_target(place), place),
+            None if world.end(1) == world.starts[1] => Natives::none(world.end(1)),
             None => return Position::Waiting(Why::OppositeBehind),
         }
     } else {
@@ -42,7 +44,7 @@ fn position(world: &World, place: i64, opposite: bool) -> Position {
         let first = world.slots(1).find(|(at, slot)| *slot == Slot::Native && *at < last).map(|(at, _)| at);
         Natives::Unread { first }
     };
-    Pair { copies, natives, target_low: 0, target_end: world.end(1) }.position(place)
+    Pair { copies, natives, target_low: world.starts[1], target_end: world.end(1) }.position(place)
 }
 
 /// Nothing before `offset` is unread, nothing from it on is read.
@@ -60,8 +62,11 @@ fn check(world: &World, opposite: bool) -> Result<(), TestCaseError> {
                 prop_assert!(looked(world, place).1.iter().all(|at| *at >= nothing_skipped));
             }
             Position::Waiting(_) => {
-                let frontiers = (world.frontiers[0] < place, world.frontiers[1] < world.end(1));
-                prop_assert!(frontiers.0 || opposite && frontiers.1, "{place} waits for nothing");
+                let is_behind = |side: usize, of: i64| world.frontiers[side] < of || world.facts[side].is_empty();
+                prop_assert!(
+                    is_behind(0, place) || opposite && is_behind(1, world.end(1)),
+                    "{place} waits for nothing"
+                );
             }
         }
     }

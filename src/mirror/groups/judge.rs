@@ -35,6 +35,8 @@ pub struct Judge {
     to: (Connection, Option<KafkaReader>),
     /// The frontier of the last round: one that moves needs no look.
     frontiers: BTreeMap<Place, i64>,
+    /// Where both sides began when the store was pruned last.
+    pruned: BTreeMap<Place, (i64, i64)>,
 }
 
 type Positions = BTreeMap<String, Vec<(Place, i64, Place, Position)>>;
@@ -49,6 +51,7 @@ impl Judge {
             from: (config.from.clone(), None),
             to: (config.to.clone(), None),
             frontiers: BTreeMap::new(),
+            pruned: BTreeMap::new(),
         }
     }
 
@@ -76,6 +79,7 @@ impl Judge {
                 ));
             }
         }
+        self.prune(bounds)?;
         self.frontiers = self.offsets.all_known().into_iter().map(|known| frontier(&known.head)).collect();
         Ok(positions)
     }
@@ -114,11 +118,25 @@ impl Judge {
         };
         let copies_it = |opposite: &&Opposite| (opposite.names)(&bounds.target.0).is_some();
         let natives = match self.opposite.iter().find(copies_it) {
-            Some(opposite) => mirrored(&opposite.offsets, place, &bounds.target, target_low)?,
+            Some(opposite) => mirrored(&opposite.offsets, place, &bounds.target, (target_low, target_end))?,
             None => self.looked(known.as_ref(), &copies, target_low)?,
         };
         let Some(natives) = natives else { return Ok(Position::Waiting(Why::OppositeBehind)) };
         Ok(Pair { copies, natives, target_low, target_end }.position(place))
+    }
+
+    /// Where both sides have lost records since the last time.
+    fn prune(&mut self, bounds: &BTreeMap<Place, Bounds>) -> Result<()> {
+        for (source, bounds) in bounds {
+            let (Some((source_low, _)), Some((target_low, _))) = (bounds.of_source, bounds.of_target) else { continue };
+            let before = self.pruned.insert(source.clone(), (source_low, target_low)).unwrap_or_default();
+            if let Ok(known) = self.offsets.known(&source.0, source.1)
+                && (source_low, target_low) != before
+            {
+                self.offsets.store().prune(&known.head, source_low, target_low)?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether a position past the frontier is at the end of what there is: no record lies between.
@@ -154,7 +172,7 @@ impl Judge {
 }
 
 /// As the opposite flow tells it; `None`: it has not read this partition.
-fn mirrored(opposite: &Offsets, place: i64, target: &Place, low: i64) -> Result<Option<Natives>> {
+fn mirrored(opposite: &Offsets, place: i64, target: &Place, (low, end): (i64, i64)) -> Result<Option<Natives>> {
     // Its source is our target.
     match opposite.known(&target.0, target.1) {
         Ok(known) if known.head.start > low => Ok(None),
@@ -162,6 +180,7 @@ fn mirrored(opposite: &Offsets, place: i64, target: &Place, low: i64) -> Result<
             let near = opposite.near_target(&known.head, place)?;
             Ok(Some(Natives::mirrored(&known.head, &near, place)))
         }
+        Err(Unknown::NotThere(_)) if low == end => Ok(Some(Natives::none(end))),
         Err(Unknown::NotThere(_) | Unknown::NotYet(_)) => Ok(None),
         Err(broken) => Err(broken.into()),
     }

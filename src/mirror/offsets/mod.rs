@@ -224,14 +224,18 @@ impl Offsets {
     /// have read by now.
     pub fn settle(&self, patience: Duration) -> Result<(), Unknown> {
         let until = Instant::now() + patience;
+        // Before the first look at the topic nobody knows its partitions.
+        drop(self.wait(until, |progress| !progress.next.is_empty())?);
         let ends = self.true_ends().map_err(|error| Unknown::NotYet(error.to_string()))?;
+        let reached = |progress: &Progress| {
+            ends.iter().all(|(partition, end)| progress.next.get(partition).is_some_and(|next| next >= end))
+        };
+        self.wait(until, reached).map(drop)
+    }
+
+    fn wait(&self, until: Instant, is_met: impl Fn(&Progress) -> bool) -> Result<MutexGuard<'_, Progress>, Unknown> {
         let mut progress = self.shared.progress();
-        loop {
-            let reached =
-                |(partition, end): &(Partition, Offset)| progress.next.get(partition).is_some_and(|next| next >= end);
-            if !ends.is_empty() && ends.iter().all(reached) {
-                return Ok(());
-            }
+        while !is_met(&progress) {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 let failed = progress.failed.clone();
@@ -241,6 +245,7 @@ impl Offsets {
             let waited = self.shared.moved.wait_timeout(progress, left);
             progress = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
+        Ok(progress)
     }
 
     fn true_ends(&self) -> Result<Vec<(Partition, Offset)>, log::Error> {

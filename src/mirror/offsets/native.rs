@@ -18,7 +18,7 @@ use crate::record::TopicPartition;
 /// Longer than any transaction of a mirror stays open.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Offsets that are answered for at once: a bound on what is kept.
-const AHEAD: i64 = 100_000;
+const AHEAD: i64 = 10_000;
 
 pub struct Natives {
     /// Of the opposite flow, whose target is the cluster that is read here.

@@ -293,23 +293,21 @@ impl Store {
         self.write(batch)
     }
 
-    /// Forgets spans whose copies are gone, for the target begins at `low`.
-    pub fn prune(&self, head: &Head, low: i64) -> Result<(), Error> {
-        let (topic, partition) = (&head.target_topic, head.target_partition);
-        let near = self.near(Side::Target, topic, partition, low)?;
-        // The one that reaches past it stays.
-        let to = near.below.map_or(low, |below| if below.source_end() > low { below.source } else { low });
-        let (mut batch, targets) = (WriteBatch::default(), prefix(Side::Target, topic, partition));
-        let mut found = self.db.raw_iterator();
-        found.seek(&targets);
-        while let Some(span) = self.span_at(&found, &targets)?.filter(|span| span.source < to) {
-            batch.delete(encoding::key(targets.clone(), span.source));
-            let sources = prefix(Side::Source, &head.source_topic, head.source_partition);
-            batch.delete(encoding::key(sources, span.target));
+    /// Forgets spans of which neither records nor copies are kept, for the sides begin at these offsets.
+    pub fn prune(&self, head: &Head, source_low: i64, target_low: i64) -> Result<(), Error> {
+        let sources = prefix(Side::Source, &head.source_topic, head.source_partition);
+        let targets = prefix(Side::Target, &head.target_topic, head.target_partition);
+        let is_gone = |span: &Span| span.source_end() <= source_low && span.target_end() <= target_low;
+        let (mut batch, mut found, mut end) = (WriteBatch::default(), self.db.raw_iterator(), 0);
+        found.seek(&sources);
+        while let Some(span) = self.span_at(&found, &sources)?.filter(is_gone) {
+            batch.delete(encoding::key(sources.clone(), span.source));
+            batch.delete(encoding::key(targets.clone(), span.target));
+            end = span.target_end();
             found.next();
         }
-        let gaps = unexplained_prefix(topic, partition);
-        batch.delete_range(encoding::key(gaps.clone(), 0), encoding::key(gaps, to));
+        let gaps = unexplained_prefix(&head.target_topic, head.target_partition);
+        batch.delete_range(encoding::key(gaps.clone(), 0), encoding::key(gaps, end));
         self.write(batch)
     }
 

@@ -47,13 +47,16 @@ pub struct World {
     /// Of the mirror that reads this side.
     pub facts: [Vec<MirrorRange>; 2],
     pub frontiers: [i64; 2],
+    /// Where the sides begin.
+    pub starts: [i64; 2],
 }
 
 impl World {
     /// The sides begin at these offsets; what was before is gone, and nobody has seen it.
     pub fn new(starts: [u8; 2]) -> Self {
         let logs = starts.map(|start| vec![Slot::Hole; usize::from(start)]);
-        Self { logs, facts: Default::default(), frontiers: starts.map(i64::from) }
+        let starts = starts.map(i64::from);
+        Self { logs, facts: Default::default(), frontiers: starts, starts }
     }
 
     pub fn apply(&mut self, step: &Step) {

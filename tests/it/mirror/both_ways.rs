@@ -12,7 +12,7 @@ use fairlead::mirror::offsets::Offsets;
 use fairlead::mirror::offsets::native::Natives;
 use fairlead::record::Topic;
 
-use super::exact::{Carried, follow};
+use super::carry::{Carried, follow};
 use super::pair::{Pairing, SHARDS, all, create, record};
 use crate::harness::apache::Kafka;
 use crate::harness::until;

@@ -1,242 +1,83 @@
-//! Positions carried over between two Kafkas: 1,000 random commits a kind of topic, and what a reader finds on the other side.
-//!
-//! What a group has not read on the source is the rest of the log from its position on; what it is given on the target is the rest from
-//! the position that was committed for it there. The copy is proven to be the same records in the same order, so the rests are the
-//! same if they have the same first record and the same length; what is too much was re-delivered, what is missing skipped.
+//! Positions carried over between two Kafkas: 1,000 random commits a kind of topic, states with their reasons, edges.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use fairlead::clock::Clock;
-use fairlead::codec::Formats;
 use fairlead::event::{GroupOffset, GroupOffsetState};
 use fairlead::log::client::Connection;
-use fairlead::mirror::groups::{Chosen, Groups, GroupsConfig, Opposite};
-use fairlead::mirror::offsets::{Offsets, OffsetsConfig};
-use fairlead::record::{Partition, Topic, TopicPartition};
-use fairlead::runtime::SchemaAnswer;
-use fairlead::runtime::store::Memory;
-use fairlead::wire::{Admin, Committed};
+use fairlead::record::{Partition, TopicPartition};
+use fairlead::wire::{Admin, At};
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::Message;
-use rdkafka::{Offset, TopicPartitionList};
 
-use super::pair::{Pairing, Seen, all, record};
+use super::carry::{Carried, follow};
+use super::cases::{COMMITS, COMPACTED, compacted, plain, positions, switched, transactional};
+use super::pair::{Pairing, record};
 use crate::harness::apache::Kafka;
-use crate::harness::load::Random;
 use crate::harness::until;
-
-const COMMITS: usize = 1000;
 
 fn two() -> (&'static str, &'static str) {
     static OTHER: std::sync::OnceLock<Kafka> = std::sync::OnceLock::new();
     (Kafka::shared(), OTHER.get_or_init(|| Kafka::start_own(&["--set", "log.cleaner.backoff.ms=200"])).bootstrap())
 }
 
-/// Follows the ranges of a flow, in a store of its own.
-pub fn follow(pairing: &Pairing, dir: &tempfile::TempDir) -> Arc<Offsets> {
-    let config = OffsetsConfig {
-        flow: pairing.flow.clone(),
-        connection: pairing.target.clone(),
-        group: "it.offsets".into(),
-        topic: pairing.offsets.clone(),
-        topic_id: None,
-        path: dir.path().join(&pairing.flow),
-        memory: Memory::new(16 << 20),
-        formats: Formats::shipped(),
-        schemas: Arc::new(|_| SchemaAnswer::NotFound),
-        clock: Clock::wall(),
-    };
-    Arc::new(Offsets::start(config).unwrap())
-}
-
-pub struct Carried {
-    pub groups: Groups,
-    pub runtime: tokio::runtime::Runtime,
-    pub source: Admin,
-    pub target: Admin,
-}
-
-impl Carried {
-    pub fn new(pairing: &Pairing, offsets: &Arc<Offsets>, opposite: Option<&Arc<Offsets>>) -> Self {
-        let topics: BTreeMap<String, String> =
-            pairing.topics.iter().map(|(from, to, _)| (from.to_string(), to.to_string())).collect();
-        let config = GroupsConfig {
-            flow: pairing.flow.clone(),
-            from: pairing.source.clone(),
-            to: pairing.target.clone(),
-            reader: "it.groups".into(),
-            names: Arc::new(move |topic| topics.get(topic).cloned()),
-            chosen: Chosen::new(&[format!("{}\\..*", pairing.flow)], &[]).unwrap(),
-            merge: false,
-            offsets: Arc::clone(offsets),
-            opposite: opposite
-                .map(|offsets| Opposite {
-                    offsets: Arc::clone(offsets),
-                    names: Arc::new(|topic| Some(topic.to_owned())),
-                })
-                .into_iter()
-                .collect(),
-            clock: Clock::wall(),
-        };
-        Self {
-            groups: Groups::new(config).unwrap(),
-            runtime: tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap(),
-            source: Admin::new(&pairing.source).unwrap(),
-            target: Admin::new(&pairing.target).unwrap(),
-        }
-    }
-
-    pub fn commit(&self, admin: &Admin, group: &str, place: (&Topic, i32), offset: i64) {
-        let committed = Committed { offset, leader_epoch: None, metadata: String::new() };
-        let offsets = BTreeMap::from([((place.0.to_string(), place.1), committed)]);
-        let outcomes = self.runtime.block_on(admin.commit_group_offsets(group, &offsets)).unwrap();
-        outcomes.into_values().for_each(|outcome| outcome.unwrap());
-    }
-
-    pub fn round(&self, force: bool) -> Vec<GroupOffset> {
-        self.runtime.block_on(self.groups.round(force)).unwrap()
-    }
-
-    pub fn committed(&self, admin: &Admin, groups: &[String]) -> BTreeMap<String, i64> {
-        let told = self.runtime.block_on(admin.group_offsets(groups)).unwrap();
-        told.into_iter().filter_map(|(group, offsets)| Some((group, offsets.into_values().next()?.offset))).collect()
-    }
-}
-
-/// What a consumer that goes on there is given first.
-fn first_read(consumer: &BaseConsumer, topic: &Topic, offset: i64, has_more: bool) -> Option<(i64, Vec<u8>)> {
-    let mut list = TopicPartitionList::new();
-    list.add_partition_offset(topic.as_str(), 0, Offset::Offset(offset)).unwrap();
-    consumer.assign(&list).unwrap();
-    let read = || {
-        let message = consumer.poll(Duration::from_millis(if has_more { 200 } else { 50 }))?.ok()?;
-        Some((message.offset(), message.payload().unwrap_or_default().to_vec()))
-    };
-    if has_more { Some(until("a record from the committed offset", read)) } else { read() }
-}
-
-/// 1,000 groups with a random position each; re-delivered and skipped, over all of them.
-fn switch(pairing: &Pairing, kind: &str) -> (usize, usize) {
+/// 1,000 groups with a random position each, carried over: all exact, nothing again, nothing skipped.
+fn switch(pairing: &Pairing, kind: &str) {
     let dir = tempfile::tempdir().unwrap();
     let offsets = follow(pairing, &dir);
     until("the ranges are read", || offsets.problem().is_none().then_some(()));
     offsets.settle(Duration::from_secs(30)).unwrap();
     let carried = Carried::new(pairing, &offsets, None);
     let (from, to, _) = pairing.topics[0].clone();
-    let (source, target) = (all(&pairing.source, &from, 0).unwrap(), all(&pairing.target, &to, 0).unwrap());
-    let end = source.last().unwrap().offset + 2;
-    let mut random = Random(7);
-    let mut positions = BTreeMap::new();
-    for number in 0..COMMITS {
-        let position = match number {
-            0 => 0,
-            1 => end - 1,
-            // With the mark of the last transaction: as a Java consumer commits it.
-            2 => end,
-            _ => i64::try_from(random.below(u64::try_from(end).unwrap())).unwrap(),
-        };
-        let group = format!("{}.{number}", pairing.flow);
-        carried.commit(&carried.source, &group, (&from, 0), position);
-        positions.insert(group, position);
+    let mut positions = positions(pairing);
+    // Behind the mark of the last transaction, as a Java consumer commits it; the end without one.
+    let ends =
+        carried.runtime.block_on(carried.source.offsets(&[(from.to_string(), 0)], At::Latest { committed: true }));
+    positions.insert(format!("{}.1", pairing.flow), ends.unwrap().into_values().next().unwrap().offset);
+    for (group, position) in &positions {
+        carried.commit(&carried.source, group, (&from, 0), *position);
     }
     carried.round(false);
-    // What is past the frontier is looked at when it does not move any more.
+    // What is past the frontier is looked at when that does not move any more.
     let findings = carried.round(false);
     let states = findings.iter().filter(|fact| fact.state != GroupOffsetState::Exact).collect::<Vec<_>>();
     assert_eq!(states, Vec::<&GroupOffset>::new(), "{kind}");
-    let names: Vec<String> = positions.keys().cloned().collect();
-    let committed = carried.committed(&carried.target, &names);
-    assert_eq!(committed.len(), COMMITS);
-    let consumer: BaseConsumer = pairing.target.consumer("it.switched").create().unwrap();
-    let (mut again, mut skipped) = (0, 0);
-    for (group, position) in &positions {
-        let rest = |seen: &[Seen], from: i64| seen.len() - seen.partition_point(|record| record.offset < from);
-        let (unread, given) = (rest(&source, *position), rest(&target, committed[group]));
-        again += given.saturating_sub(unread);
-        skipped += unread.saturating_sub(given);
-        let next = source.len().checked_sub(unread).and_then(|at| source.get(at));
-        let read = first_read(&consumer, &to, committed[group], next.is_some());
-        let expected = next.map(|next| next.value.clone().unwrap_or_default());
-        assert_eq!(read.map(|(_, value)| value), expected, "{kind}: {group} at {position} -> {}", committed[group]);
-    }
-    println!("{kind:<14} commits {COMMITS}  re-delivered {again}  skipped {skipped}");
-    (again, skipped)
+    let committed = carried.committed(&carried.target, &positions.keys().cloned().collect::<Vec<_>>());
+    let switched = switched(pairing, (&pairing.target, &to), &positions, &committed);
+    println!("{kind:<14} commits {}  re-delivered {}  skipped {}", switched.groups, switched.again, switched.skipped);
+    assert_eq!((switched.groups, switched.again, switched.skipped), (COMMITS, 0, 0), "{kind}");
 }
 
 #[test]
-fn a_plain_topic_s_groups_go_on_where_they_were() {
+fn groups_of_a_plain_topic_go_on_where_they_were() {
     let (source, target) = two();
     let pairing = Pairing::new(source, target, &[("plain", 1)], &[]);
-    let topic = pairing.topics[0].0.clone();
-    let producer: rdkafka::producer::BaseProducer = pairing.source.producer().create().unwrap();
     let copies = pairing.start();
-    for number in 0..3000 {
-        let value = format!("value-{number}");
-        let record = rdkafka::producer::BaseRecord::<str, str>::to(topic.as_str()).partition(0).payload(&value);
-        producer.send(record).map_err(|(error, _)| error).unwrap();
-        if number % 300 == 0 {
-            rdkafka::producer::Producer::flush(&producer, Duration::from_secs(30)).unwrap();
-        }
-    }
-    rdkafka::producer::Producer::flush(&producer, Duration::from_secs(30)).unwrap();
+    plain(&pairing);
     pairing.prove();
     copies.stop().unwrap();
-    assert_eq!(switch(&pairing, "plain"), (0, 0));
+    switch(&pairing, "plain");
 }
 
 #[test]
-fn a_transactional_topic_s_groups_go_on_where_they_were() {
+fn groups_of_a_transactional_topic_go_on_where_they_were() {
     let (source, target) = two();
     let pairing = Pairing::new(source, target, &[("transactional", 1)], &[]);
-    let topic = pairing.topics[0].0.clone();
-    let mut writer = pairing.writer("w");
     let copies = pairing.start();
-    for turn in 0..100 {
-        writer.begin().unwrap();
-        (0..30).for_each(|number| writer.produce(&record(&topic, 0, turn * 30 + number)).unwrap());
-        if turn % 4 == 2 { writer.abort().unwrap() } else { writer.commit().unwrap() }
-    }
+    transactional(&pairing);
     pairing.prove();
     copies.stop().unwrap();
-    assert_eq!(switch(&pairing, "transactional"), (0, 0));
+    switch(&pairing, "transactional");
 }
 
 #[test]
-fn a_compacted_topic_s_groups_go_on_where_they_were() {
+fn groups_of_a_compacted_topic_go_on_where_they_were() {
     let (target, source) = two();
-    let config = [
-        ("cleanup.policy", "compact"),
-        ("segment.ms", "200"),
-        ("min.cleanable.dirty.ratio", "0.01"),
-        ("max.compaction.lag.ms", "500"),
-    ];
-    let pairing = Pairing::new(source, target, &[("compacted", 1)], &config);
-    let topic = pairing.topics[0].0.clone();
-    let mut writer = pairing.writer("w");
-    for turn in 0..10 {
-        writer.begin().unwrap();
-        for number in turn * 300..(turn + 1) * 300 {
-            let mut record = record(&topic, 0, number);
-            record.key = Some(format!("key-{}", number % (37 + turn * 100)).into_bytes());
-            writer.produce(&record).unwrap();
-        }
-        writer.commit().unwrap();
-        std::thread::sleep(Duration::from_millis(300));
-    }
-    let mut last = usize::MAX;
-    until("the source is compacted, and comes to rest", || {
-        std::thread::sleep(Duration::from_secs(2));
-        let seen = all(&pairing.source, &topic, 0).ok()?.len();
-        let rests = seen < 2000 && seen == last;
-        last = seen;
-        rests.then_some(())
-    });
+    let pairing = Pairing::new(source, target, &[("compacted", 1)], &COMPACTED);
+    compacted(&pairing);
     let copies = pairing.start();
     pairing.prove();
     copies.stop().unwrap();
-    assert_eq!(switch(&pairing, "compacted"), (0, 0));
+    switch(&pairing, "compacted");
 }
 
 #[test]

@@ -4,6 +4,10 @@
 mod audit;
 #[cfg(feature = "runtime")]
 mod both_ways;
+#[cfg(feature = "runtime")]
+mod carry;
+#[cfg(feature = "runtime")]
+mod cases;
 mod check;
 #[cfg(feature = "runtime")]
 mod clusters;

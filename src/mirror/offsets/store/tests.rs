@@ -55,9 +55,10 @@ proptest! {
         }
         if let Some(head) = ranges.head() {
             let mut pruned = ranges.clone();
-            pruned.prune(low);
-            store.prune(head, low).unwrap();
-            for place in low..world.end(1) + 2 {
+            pruned.prune(low, low + 5);
+            store.prune(head, low, low + 5).unwrap();
+            for place in 0..world.end(0).max(world.end(1)) + 2 {
+                prop_assert_eq!(store.near(Side::Source, "old", 0, place).unwrap(), pruned.near_source(place));
                 prop_assert_eq!(store.near(Side::Target, "new", 0, place).unwrap(), pruned.near_target(place));
             }
         }
