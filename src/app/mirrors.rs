@@ -45,7 +45,8 @@ async fn flow(topology: &Topology, endpoints: &Endpoints, name: &str, mirror: &M
     let (to, replication) = cluster(topology, endpoints, mirror.to.as_deref())?;
     let offsets = Topic::from(&*mirror.offsets);
     let json = FactKind::MirrorRange.schema_json();
-    let id = endpoints.registry(PATIENCE)?.register(&value_subject(&offsets), json).await?;
+    let registry = endpoints.registry(PATIENCE)?;
+    let id = registry.register(&value_subject(&offsets), json).await?;
     let mut formats = Formats::default();
     formats.write_fact_with(FactKind::MirrorRange, Format::new(id, json)?);
     // All ranges are kept: each is needed to translate the offsets that it covers.
@@ -66,6 +67,7 @@ async fn flow(topology: &Topology, endpoints: &Endpoints, name: &str, mirror: &M
         refresh: Duration::from_secs(mirror.refresh_secs.into()),
         native: None,
         formats: Arc::new(formats),
+        schemas: super::schemas::source(registry),
         clock: clock.clone(),
     })
 }

@@ -1,6 +1,7 @@
 //! `fairlead mirror`: topics of one cluster, copied to another under new names.
 
 mod run;
+mod skip;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -15,12 +16,15 @@ pub struct MirrorCommand {
 enum What {
     /// Run one flow alone, until told to stop
     Run(run::Run),
+    /// Go on behind source records that are gone before they were copied
+    Skip(skip::Skip),
 }
 
 impl MirrorCommand {
     pub async fn run(self) -> Result<()> {
         match self.what {
             What::Run(command) => command.run().await,
+            What::Skip(command) => command.run().await,
         }
     }
 }

@@ -33,7 +33,7 @@ impl Rig {
             "application: it-{flow}\n\
              kafka:\n  bootstrap_servers: {target}\n  properties:\n    session.timeout.ms: 3000\n\
              registry:\n  url: {registry}\n\
-             engine:\n  instance: ${{FAIRLEAD_TEST_INSTANCE}}\n\
+             engine:\n  instance: ${{env:FAIRLEAD_TEST_INSTANCE}}\n\
              clusters:\n  old:\n    bootstrap_servers: {source}\n\
              mirrors:\n  {flow}:\n    from: old\n    shards: {SHARDS}\n    refresh_secs: 1\n    offsets: {offsets}\n    topics:\n    \
              - {{pattern: '{flow}\\.(.)', to: 'copy.{flow}.$1'}}\n",
