@@ -31,7 +31,7 @@ impl Rig {
         let Pairing { flow, offsets, .. } = &pairing;
         let yaml = format!(
             "application: it-{flow}\n\
-             kafka:\n  bootstrap_servers: {target}\n  properties:\n    session.timeout.ms: 3000\n\
+             kafka:\n  bootstrap_servers: {target}\n  properties:\n    session.timeout.ms: 6000\n    heartbeat.interval.ms: 1000\n\
              registry:\n  url: {registry}\n\
              engine:\n  instance: ${{env:FAIRLEAD_TEST_INSTANCE}}\n\
              clusters:\n  old:\n    bootstrap_servers: {source}\n\
@@ -153,7 +153,7 @@ fn one_that_slept_is_fenced_and_what_it_had_open_is_not_seen() {
         for _ in 0..2 {
             std::thread::sleep(Duration::from_secs(4));
             sleeper.signal("STOP");
-            // Longer than a session (3 s) and a transaction (10 s).
+            // Longer than a session (6 s) and a transaction (10 s).
             std::thread::sleep(Duration::from_secs(14));
             sleeper.signal("CONT");
         }
