@@ -52,7 +52,8 @@ async fn flow(
     let mirror = config.mirror.clone();
     let offsets = Topic::from(&*mirror.offsets);
     let json = FactKind::MirrorRange.schema_json();
-    let id = endpoints.registry(PATIENCE)?.register(&value_subject(&offsets), json).await?;
+    let registry = endpoints.registry(PATIENCE)?;
+    let id = registry.register(&value_subject(&offsets), json).await?;
     let mut formats = Formats::default();
     formats.write_fact_with(FactKind::MirrorRange, Format::new(id, json)?);
     let refresh = Duration::from_secs(mirror.refresh_secs.into());
@@ -72,6 +73,7 @@ async fn flow(
         refresh,
         native,
         formats: Arc::new(formats),
+        schemas: super::schemas::source(registry),
         clock: clock.clone(),
     })
 }

@@ -4,6 +4,7 @@ mod apply;
 mod groups;
 mod plan;
 mod run;
+mod skip;
 mod status;
 mod verify;
 
@@ -37,6 +38,8 @@ enum Verb {
     Status(status::Status),
     /// Say how consumer groups stand on the target, or carry one over now
     Groups(groups::Groups),
+    /// Go on behind source records that are gone before they were copied
+    Skip(skip::Skip),
 }
 
 impl MirrorCommand {
@@ -53,6 +56,7 @@ impl MirrorCommand {
             Verb::Verify(command) => command.run().await,
             Verb::Status(command) => command.run().await,
             Verb::Groups(command) => command.run().await,
+            Verb::Skip(command) => command.run().await.map(|()| ExitCode::SUCCESS),
         }
     }
 }

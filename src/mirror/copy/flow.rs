@@ -73,7 +73,9 @@ fn serve(shared: &Arc<Shared>) -> Result<(), Ended> {
                 shards.heard = true;
                 shards.own.extend(numbers.into_iter().map(|number| (number, Shard::default())));
             }
-            Polled::Revoked(_) | Polled::Lost(_) => {
+            gone @ (Polled::Revoked(_) | Polled::Lost(_)) => {
+                let lost = matches!(gone, Polled::Lost(_));
+                tracing::info!(flow = flow.name, lost, "the shards are given back: the group divides them anew");
                 shards.stop();
                 member.release()?;
             }

@@ -22,6 +22,7 @@ mod flow;
 mod lane;
 mod metrics;
 mod recover;
+mod skip;
 mod worker;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,6 +34,7 @@ use prometheus::Registry;
 use thiserror::Error;
 
 pub use metrics::Metrics;
+pub use skip::{Skipped, skip};
 
 use crate::clock::Clock;
 use crate::codec::Formats;
@@ -41,6 +43,7 @@ use crate::log::client::Connection;
 use crate::mirror::pace::Pace;
 use crate::mirror::shard::Stop;
 use crate::record::{Topic, TopicPartition};
+use crate::runtime::SchemaSource;
 use crate::topology::names::Names;
 
 /// A topic that is copied, and where to.
@@ -80,6 +83,8 @@ pub struct Flow {
     pub native: Option<IsNative>,
     /// The ranges' schema among them.
     pub formats: Arc<Formats>,
+    /// Asked for what earlier ranges were written with.
+    pub schemas: SchemaSource,
     pub clock: Clock,
 }
 
@@ -95,7 +100,7 @@ pub enum Error {
 
 /// How a worker ended that was not told to.
 #[derive(Debug, Error)]
-enum Ended {
+pub enum Ended {
     #[error(transparent)]
     Stop(#[from] Stop),
     #[error(transparent)]
