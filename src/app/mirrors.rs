@@ -1,18 +1,20 @@
-//! The mirrors of a topology, ready to run: the ranges' schema registered, the target as the plan wants it, now and from time to time.
+//! The mirrors of a topology: the ranges' schema registered, the target as the plan wants it, now and from time to time; then copied, followed,
+//! carried over and audited, until told to stop.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use tokio::runtime::Handle;
 
-use super::carried::Carried;
+use super::carried::{Carried, Followed};
 use super::{Endpoints, provision};
 use crate::clock::Clock;
 use crate::codec::{Format, Formats};
 use crate::event::FactKind;
 use crate::log;
-use crate::mirror::copy::{Flow, IsNative, Pair, Pairs};
+use crate::mirror::audit::{Continuous, Counters};
+use crate::mirror::copy::{Copies, Flow, IsNative, Pair, Pairs};
 use crate::mirror::provision::{Error, FlowConfig, Provision, Provisioned};
 use crate::record::Topic;
 use crate::topology::names::value_subject;
@@ -22,13 +24,65 @@ use crate::wire;
 /// How long a registry may take to come up before the start is given up.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// All flows, or the one of this name.
+/// Flows that run in this process.
+pub struct Mirrors {
+    carried: Carried,
+    copies: Arc<Copies>,
+    audits: Vec<Continuous>,
+}
+
+impl Mirrors {
+    /// All flows, or the one of this name.
+    pub async fn start(
+        topology: &Topology,
+        endpoints: &Endpoints,
+        only: Option<&str>,
+        clock: &Clock,
+        metrics: &prometheus::Registry,
+    ) -> Result<Self> {
+        let mut carried = Carried::follow(topology, endpoints, only, clock).await?;
+        let flows = flows(topology, endpoints, only, clock, |flow| carried.native(flow)).await?;
+        let copies = Arc::new(Copies::start(flows, metrics).context("the mirrors cannot be started")?);
+        carried.keep(topology, endpoints, clock, &copies).await?;
+        let counters = Counters::register(metrics)?;
+        let audits = provision::audits(topology, endpoints, only).await?;
+        let audits = audits.into_iter().map(|work| Continuous::start(work, &counters)).collect::<Result<_, _>>();
+        Ok(Self { carried, copies, audits: audits.context("audits cannot be started")? })
+    }
+
+    pub fn ready(&self) -> bool {
+        self.copies.ready()
+    }
+
+    /// For who tells whether they are ready, and outlives them for a moment.
+    pub fn watched(&self) -> Weak<Copies> {
+        Arc::downgrade(&self.copies)
+    }
+
+    /// Where offsets lie on the other side.
+    pub fn followed(&self) -> Followed {
+        Arc::clone(&self.carried.followed)
+    }
+
+    /// What is begun is committed; what an audit has not told is compared again.
+    pub async fn stop(self) -> Result<()> {
+        self.carried.stop().await;
+        let (copies, audits) = (self.copies, self.audits);
+        let stopped = tokio::task::spawn_blocking(move || {
+            drop(audits);
+            Arc::into_inner(copies).map_or(Ok(()), |copies| copies.stop().map_err(anyhow::Error::from))
+        });
+        stopped.await.context("stopping failed")?
+    }
+}
+
+/// All flows, or the one of this name; `native` says what a flow asks of records before it copies them, if anything.
 pub async fn flows(
     topology: &Topology,
     endpoints: &Endpoints,
     only: Option<&str>,
     clock: &Clock,
-    carried: &Carried,
+    native: impl Fn(&str) -> Option<IsNative>,
 ) -> Result<Vec<Flow>> {
     let mut flows = Vec::new();
     if only.is_none() && topology.settings.mirrors.is_empty() {
@@ -36,7 +90,7 @@ pub async fn flows(
     }
     for config in provision::flows(topology, endpoints, only)? {
         let name = config.name.clone();
-        let native = carried.native(&name);
+        let native = native(&name);
         flows.push(flow(topology, endpoints, config, clock, native).await.with_context(|| format!("mirror {name}"))?);
     }
     Ok(flows)

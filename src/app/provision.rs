@@ -110,12 +110,12 @@ pub fn schemas(endpoints: &Endpoints) -> Result<SchemaSource> {
 }
 
 /// What the flows are to be audited with that name a topic for it, all the time. Their topics must be there.
-pub async fn audits(topology: &Topology, endpoints: &Endpoints) -> Result<Vec<Work>> {
+pub async fn audits(topology: &Topology, endpoints: &Endpoints, only: Option<&str>) -> Result<Vec<Work>> {
     let mut audits = Vec::new();
     if topology.settings.mirrors.is_empty() {
         return Ok(audits);
     }
-    for flow in flows(topology, endpoints, None)? {
+    for flow in flows(topology, endpoints, only)? {
         let Some(topic) = flow.mirror.audits.clone() else { continue };
         let kind = FactKind::Audit;
         let subject = value_subject(&Topic::from(&*topic));

@@ -1,6 +1,7 @@
 //! `fairlead mirror skip`: goes on behind source records that are lost.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -9,7 +10,7 @@ use crate::app::{Endpoints, Serving, mirrors, source};
 use crate::cli::output::print;
 use crate::cli::problems;
 use crate::clock::Clock;
-use crate::mirror::copy;
+use crate::mirror::copy::{self, IsNative};
 
 #[derive(Args)]
 pub struct Skip {
@@ -33,8 +34,11 @@ impl Skip {
     pub async fn run(self) -> Result<()> {
         let topology = problems::require_and_warn(source::load(&self.topology)?)?;
         let endpoints = Endpoints::resolve(&topology.settings, Serving::default())?;
-        let flow = mirrors::flows(&topology, &endpoints, Some(&self.flow), &Clock::wall()).await?.pop();
-        let flow = flow.context("no such mirror")?;
+        // No record is copied, so nothing will be asked of one.
+        let unasked: IsNative = Arc::new(|_, _| Ok(true));
+        let (only, clock) = (Some(self.flow.as_str()), Clock::wall());
+        let flows = mirrors::flows(&topology, &endpoints, only, &clock, |_| Some(unasked.clone())).await?;
+        let flow = flows.into_iter().next().context("no such mirror")?;
         let Skip { topic, partition, to, .. } = self;
         let done = tokio::task::spawn_blocking(move || copy::skip(&flow, &topic, partition, to)).await??;
         print(&format!("offsets {} to {} will not be copied\n", done.from, done.to - 1))
