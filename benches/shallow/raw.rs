@@ -37,8 +37,9 @@ pub fn copy(bootstrap: &str, source: &str, target: &str, end: i64) -> Result<u64
     std::thread::scope(|scope| {
         let fetching = scope.spawn(|| fetch(bootstrap, source, end, sender));
         let produced = produce(bootstrap, target, fetched);
-        fetching.join().map_err(|_| anyhow::anyhow!("the fetching thread panicked"))??;
-        produced
+        let fetched = fetching.join().map_err(|_| anyhow::anyhow!("the fetching thread panicked"))?;
+        // Where both fail, the one has only noticed that the other did.
+        produced.and_then(|requests| fetched.map(|()| requests))
     })
 }
 
@@ -84,7 +85,7 @@ fn take_batch(records: &mut Bytes) -> Option<Bytes> {
 
 fn produce(bootstrap: &str, topic: &str, batches: Receiver<Bytes>) -> Result<u64> {
     let mut wire = Wire::to(bootstrap)?;
-    let init = InitProducerIdRequest::default().with_transaction_timeout_ms(60_000);
+    let init = InitProducerIdRequest::default().with_transactional_id(None).with_transaction_timeout_ms(60_000);
     wire.ask(&init.with_producer_id(ProducerId(-1)).with_producer_epoch(-1), 4)?;
     let given = wire.hear::<InitProducerIdRequest>(4)?;
     ensure!(given.error_code == 0, "InitProducerId: error {}", given.error_code);
@@ -98,7 +99,11 @@ fn produce(bootstrap: &str, topic: &str, batches: Receiver<Bytes>) -> Result<u64
         sequence = sequence.checked_add(count).unwrap_or(0);
         let data = PartitionProduceData::default().with_index(0).with_records(Some(batch));
         let topic = TopicProduceData::default().with_name(name(topic)).with_partition_data(vec![data]);
-        let request = ProduceRequest::default().with_acks(-1).with_timeout_ms(30_000).with_topic_data(vec![topic]);
+        let request = ProduceRequest::default()
+            .with_transactional_id(None)
+            .with_acks(-1)
+            .with_timeout_ms(30_000)
+            .with_topic_data(vec![topic]);
         wire.ask(&request, PRODUCE)?;
         in_flight += 1;
         requests += 1;
