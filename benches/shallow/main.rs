@@ -10,7 +10,7 @@
 //! are of two sizes, for a Produce request carries one batch a partition: what a producer made small stays small.
 
 #[path = "../../tests/it/harness/apache.rs"]
-#[allow(dead_code)] // of which tests use more
+#[allow(dead_code, unused_imports)] // of which tests use more, and which holds a few tests of itself
 mod apache;
 mod bare;
 mod raw;

@@ -37,10 +37,11 @@ pub struct Told {
 }
 
 impl Told {
-    /// A log beside every rendering of a root.
+    /// A log beside every rendering of a root, in the place of those that were told.
     pub fn log_everything(&mut self) {
         let all = std::mem::take(&mut self.actions).into_iter();
         self.actions = all
+            .filter(|(_, action)| action.kind != SlackActionKind::Log)
             .flat_map(|(at, action)| {
                 let renders = action.kind != SlackActionKind::Reply;
                 let log = SlackAction {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 
+use super::carried::Followed;
 use super::proofs::Proofs;
 use super::schemas::Registered;
 use crate::clock::Clock;
@@ -18,6 +19,7 @@ use crate::ingest::calendars::feed::Feed;
 use crate::ingest::calendars::{CalendarsConfig, Place};
 use crate::ingest::kafka::Source;
 use crate::ingest::kafka::records::Records;
+use crate::ingest::mirrors::Mirrors;
 use crate::ingest::pagerduty::RoutingKeys;
 use crate::ingest::responses::desk::{Desk, DeskConfig, STORED_WITHIN};
 use crate::ingest::responses::doors::Doors;
@@ -249,13 +251,16 @@ impl Endpoints {
         desk: Option<Arc<Desk>>,
         view: Option<Arc<View>>,
         clock: &Clock,
+        followed: Followed,
     ) -> Result<Option<IngestConfig>> {
         let Some(ingest) = &self.settings.ingest else { return Ok(None) };
         let listen = self.settings.http.listen.parse().context("http.listen")?;
         let (slack, access) = (proofs.slack, proofs.access.clone());
         let doors = desk.map(|desk| Doors { desk, slack, access });
+        let mirrors = Mirrors { followed, access: proofs.access.clone() };
         Ok(Some(IngestConfig {
             listen,
+            mirrors: Some(mirrors),
             access: proofs.access,
             guards: proofs.guards,
             sending: self.sending(ingest),

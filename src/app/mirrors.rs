@@ -1,17 +1,20 @@
-//! The mirrors of a topology, ready to run: the ranges' schema registered, the target as the plan wants it, now and from time to time.
+//! The mirrors of a topology: the ranges' schema registered, the target as the plan wants it, now and from time to time; then copied, followed,
+//! carried over and audited, until told to stop.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use tokio::runtime::Handle;
 
+use super::carried::{Carried, Followed};
 use super::{Endpoints, provision};
 use crate::clock::Clock;
 use crate::codec::{Format, Formats};
 use crate::event::FactKind;
 use crate::log;
-use crate::mirror::copy::{Flow, Pair, Pairs};
+use crate::mirror::audit::{Continuous, Counters};
+use crate::mirror::copy::{Copies, Flow, IsNative, Pair, Pairs};
 use crate::mirror::provision::{Error, FlowConfig, Provision, Provisioned};
 use crate::record::Topic;
 use crate::topology::names::value_subject;
@@ -21,24 +24,90 @@ use crate::wire;
 /// How long a registry may take to come up before the start is given up.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// All flows, or the one of this name.
-pub async fn flows(topology: &Topology, endpoints: &Endpoints, only: Option<&str>, clock: &Clock) -> Result<Vec<Flow>> {
+/// Flows that run in this process.
+pub struct Mirrors {
+    carried: Carried,
+    copies: Arc<Copies>,
+    audits: Vec<Continuous>,
+}
+
+impl Mirrors {
+    /// All flows, or the one of this name.
+    pub async fn start(
+        topology: &Topology,
+        endpoints: &Endpoints,
+        only: Option<&str>,
+        clock: &Clock,
+        metrics: &prometheus::Registry,
+    ) -> Result<Self> {
+        let mut carried = Carried::follow(topology, endpoints, only, clock).await?;
+        let flows = flows(topology, endpoints, only, clock, |flow| carried.native(flow)).await?;
+        let copies = Arc::new(Copies::start(flows, metrics).context("the mirrors cannot be started")?);
+        carried.keep(topology, endpoints, clock, &copies).await?;
+        let counters = Counters::register(metrics)?;
+        let audits = provision::audits(topology, endpoints, only).await?;
+        let audits = audits.into_iter().map(|work| Continuous::start(work, &counters)).collect::<Result<_, _>>();
+        Ok(Self { carried, copies, audits: audits.context("audits cannot be started")? })
+    }
+
+    pub fn ready(&self) -> bool {
+        self.copies.ready()
+    }
+
+    /// For who tells whether they are ready, and outlives them for a moment.
+    pub fn watched(&self) -> Weak<Copies> {
+        Arc::downgrade(&self.copies)
+    }
+
+    /// Where offsets lie on the other side.
+    pub fn followed(&self) -> Followed {
+        Arc::clone(&self.carried.followed)
+    }
+
+    /// What is begun is committed; what an audit has not told is compared again.
+    pub async fn stop(self) -> Result<()> {
+        self.carried.stop().await;
+        let (copies, audits) = (self.copies, self.audits);
+        let stopped = tokio::task::spawn_blocking(move || {
+            drop(audits);
+            Arc::into_inner(copies).map_or(Ok(()), |copies| copies.stop().map_err(anyhow::Error::from))
+        });
+        stopped.await.context("stopping failed")?
+    }
+}
+
+/// All flows, or the one of this name; `native` says what a flow asks of records before it copies them, if anything.
+pub async fn flows(
+    topology: &Topology,
+    endpoints: &Endpoints,
+    only: Option<&str>,
+    clock: &Clock,
+    native: impl Fn(&str) -> Option<IsNative>,
+) -> Result<Vec<Flow>> {
     let mut flows = Vec::new();
     if only.is_none() && topology.settings.mirrors.is_empty() {
         return Ok(flows);
     }
     for config in provision::flows(topology, endpoints, only)? {
         let name = config.name.clone();
-        flows.push(flow(topology, endpoints, config, clock).await.with_context(|| format!("mirror {name}"))?);
+        let native = native(&name);
+        flows.push(flow(topology, endpoints, config, clock, native).await.with_context(|| format!("mirror {name}"))?);
     }
     Ok(flows)
 }
 
-async fn flow(topology: &Topology, endpoints: &Endpoints, config: FlowConfig, clock: &Clock) -> Result<Flow> {
+async fn flow(
+    topology: &Topology,
+    endpoints: &Endpoints,
+    config: FlowConfig,
+    clock: &Clock,
+    native: Option<IsNative>,
+) -> Result<Flow> {
     let mirror = config.mirror.clone();
     let offsets = Topic::from(&*mirror.offsets);
     let json = FactKind::MirrorRange.schema_json();
-    let id = endpoints.registry(PATIENCE)?.register(&value_subject(&offsets), json).await?;
+    let registry = endpoints.registry(PATIENCE)?;
+    let id = registry.register(&value_subject(&offsets), json).await?;
     let mut formats = Formats::default();
     formats.write_fact_with(FactKind::MirrorRange, Format::new(id, json)?);
     let refresh = Duration::from_secs(mirror.refresh_secs.into());
@@ -47,7 +116,7 @@ async fn flow(topology: &Topology, endpoints: &Endpoints, config: FlowConfig, cl
     let first = provision.refresh().await?;
     Ok(Flow {
         name: config.name.clone(),
-        pairs: pairs(config.name, provision, first, refresh),
+        pairs: pairs(config.name, provision, first, refresh, native.is_some()),
         from: config.source.connection,
         to: config.target.connection,
         offsets,
@@ -56,14 +125,15 @@ async fn flow(topology: &Topology, endpoints: &Endpoints, config: FlowConfig, cl
         instance: endpoints.instance.clone(),
         rate_bytes_max: mirror.rate_bytes_max,
         refresh,
-        native: None,
+        native,
         formats: Arc::new(formats),
+        schemas: super::schemas::source(registry),
         clock: clock.clone(),
     })
 }
 
 /// Every shard asks, and what one was told not long ago is the answer for the others.
-fn pairs(flow: String, provision: Provision, first: Provisioned, refresh: Duration) -> Pairs {
+fn pairs(flow: String, provision: Provision, first: Provisioned, refresh: Duration, tells: bool) -> Pairs {
     let handle = Handle::current();
     let last = Mutex::new((provision, first, Instant::now()));
     Arc::new(move || {
@@ -78,8 +148,8 @@ fn pairs(flow: String, provision: Provision, first: Provisioned, refresh: Durati
             let stops: Vec<_> = told.stops.iter().map(ToString::to_string).collect();
             return Err(log::Error::Fatal(stops.join("; ")));
         }
-        // What is copied back must be told from copies, which nobody does here: it would go round.
-        Ok(told.topics.iter().filter(|topic| !topic.reverse).map(pair).collect())
+        // What is copied back must be told from copies: else it would go round.
+        Ok(told.topics.iter().filter(|topic| tells || !topic.reverse).map(pair).collect())
     })
 }
 

@@ -5,6 +5,7 @@
 //! ```
 //! Stopped in the opposite order: first nothing new comes in, then what is there is committed. No decisions are here.
 
+pub mod carried;
 pub mod cluster;
 pub mod decoded;
 mod embedded;
@@ -36,7 +37,6 @@ use crate::log::admin::ensure_topics;
 use crate::log::client::Connection;
 use crate::log::kafka::{Identity, KafkaLog, KafkaReader};
 use crate::log::{Log, Reader};
-use crate::mirror::audit::{Continuous, Counters};
 use crate::mirror::copy::Copies;
 use crate::runtime::{self, Program, Stores};
 use crate::sink::runner::Runner;
@@ -44,6 +44,7 @@ use crate::sink::slack::SlackSink;
 use crate::topology::graph::acls::written;
 use crate::topology::plan::Topology;
 
+use mirrors::Mirrors;
 use proofs::Proofs;
 use schemas::Registered;
 
@@ -64,8 +65,7 @@ pub struct App {
     slack: Option<SlackSink>,
     runner: Option<Runner>,
     readers: Readers,
-    copies: Arc<Copies>,
-    audits: Vec<Continuous>,
+    mirrors: Mirrors,
     workers: Arc<runtime::Handle>,
     embedded: Option<Embedded>,
     connection: Connection,
@@ -111,18 +111,14 @@ impl App {
         };
         let readers = Readers::start(sources, &metrics).context("topics of others cannot be read")?;
         let workers = Arc::new(workers);
-        let flows = mirrors::flows(&topology, &endpoints, None, &options.clock).await?;
-        let copies = Arc::new(Copies::start(flows, &metrics).context("the mirrors cannot be started")?);
-        let counters = Counters::register(&metrics)?;
-        let audits = provision::audits(&topology, &endpoints).await?;
-        let audits = audits.into_iter().map(|work| Continuous::start(work, &counters)).collect::<Result<_, _>>();
-        let audits = audits.context("audits cannot be started")?;
+        let mirrors = Mirrors::start(&topology, &endpoints, None, &options.clock, &metrics).await?;
         let desk = endpoints.desk(&registered.formats, &options.clock, &metrics)?;
         let app_token = endpoints.app_token()?;
         let socket = desk.clone().zip(app_token).map(|(desk, token)| Socket::start(desk, token));
-        let ingest = match endpoints.ingest(proofs, desk, view, &options.clock)? {
+        let followed = mirrors.followed();
+        let ingest = match endpoints.ingest(proofs, desk, view, &options.clock, followed)? {
             Some(config) => {
-                let (watched, copies) = (Arc::downgrade(&workers), Arc::downgrade(&copies));
+                let (watched, copies) = (Arc::downgrade(&workers), mirrors.watched());
                 let ready = move || readiness(&watched, &copies);
                 let formats = Arc::new(registered.formats.clone());
                 let started = Ingest::start(config, formats, metrics.clone(), ready).await;
@@ -138,20 +134,7 @@ impl App {
             None => None,
         };
         let (connection, formats) = (endpoints.connection, registered.formats);
-        Ok(Self {
-            ingest,
-            calendars,
-            socket,
-            slack,
-            runner,
-            readers,
-            copies,
-            audits,
-            workers,
-            embedded,
-            connection,
-            formats,
-        })
+        Ok(Self { ingest, calendars, socket, slack, runner, readers, mirrors, workers, embedded, connection, formats })
     }
 
     /// Where HTTP listens.
@@ -170,7 +153,7 @@ impl App {
     }
 
     pub fn ready(&self) -> bool {
-        self.workers.ready() && self.copies.ready() && self.ingest.as_ref().is_none_or(Ingest::ready)
+        self.workers.ready() && self.mirrors.ready() && self.ingest.as_ref().is_none_or(Ingest::ready)
     }
 
     /// A part has ended although nobody stopped it; [`App::stop`] tells why.
@@ -190,18 +173,15 @@ impl App {
             ingest.stop().await;
         }
         let (workers, slack, runner, readers) = (self.workers, self.slack, self.runner, self.readers);
-        let (copies, audits) = (self.copies, self.audits);
+        let mirrors = self.mirrors.stop().await;
         let ended = tokio::task::spawn_blocking(move || {
-            // What was not told is compared again.
-            drop(audits);
-            let copies = Arc::into_inner(copies).map_or(Ok(()), |copies| copies.stop().map_err(anyhow::Error::from));
             let readers = readers.stop().map_err(anyhow::Error::from);
             // The HTTP server, which only watches, is gone.
             let workers = Arc::into_inner(workers).ok_or_else(|| anyhow!("the workers are still watched"))?;
             let workers = workers.stop().map_err(anyhow::Error::from);
             let slack = slack.map_or(Ok(()), |slack| slack.stop().map_err(anyhow::Error::from));
             let runner = runner.map_or(Ok(()), |runner| runner.stop().map_err(anyhow::Error::from));
-            copies.and(readers).and(workers).and(slack).and(runner)
+            mirrors.and(readers).and(workers).and(slack).and(runner)
         });
         let ended = ended.await.map_err(|error| anyhow!("stopping failed: {error}"))?;
         if let Some(embedded) = self.embedded {

@@ -6,10 +6,11 @@ use super::Endpoints;
 use crate::clock::Clock;
 use crate::codec::{Format, Formats};
 use crate::event::FactKind;
-use crate::mirror::Mirror;
+use crate::log::kafka::KafkaReader;
 use crate::mirror::audit::Work;
 use crate::mirror::provision::{Cluster, FlowConfig, OwnTopics};
 use crate::mirror::rename::Renames;
+use crate::mirror::{Mirror, Mirrors, reverse};
 use crate::record::Topic;
 use crate::runtime::SchemaSource;
 use crate::topology::names::value_subject;
@@ -27,21 +28,47 @@ pub fn flows(topology: &Topology, endpoints: &Endpoints, name: Option<&str>) -> 
         !mirrors.is_empty(),
         "the topology has no mirrors; `topology/mirrors/example.yaml` shows what they look like"
     );
+    let mirrors = written_out(topology, endpoints)?;
     match name {
-        None => mirrors.iter().map(|(name, mirror)| flow(topology, endpoints, name, mirror)).collect(),
+        None => mirrors.iter().map(|(name, mirror)| flow(topology, endpoints, &mirrors, name, mirror)).collect(),
         Some(name) => {
             let unknown =
                 || anyhow!("there is no mirror `{name}`{}", suggest(name, mirrors.keys().map(String::as_str)));
-            Ok(vec![flow(topology, endpoints, name, mirrors.get(name).ok_or_else(unknown)?)?])
+            Ok(vec![flow(topology, endpoints, &mirrors, name, mirrors.get(name).ok_or_else(unknown)?)?])
         }
     }
 }
 
-fn flow(topology: &Topology, endpoints: &Endpoints, name: &str, mirror: &Mirror) -> Result<FlowConfig> {
+/// Each with its clusters and names: those of a reverse one are another's. Blocks on Kafka for those alone.
+fn written_out(topology: &Topology, endpoints: &Endpoints) -> Result<Mirrors> {
+    let (mirrors, own) = (&topology.settings.mirrors, own_topics(topology));
+    let mut written = Mirrors::new();
+    for (name, mirror) in mirrors {
+        let originals = match mirror.reverse_of.as_ref().and_then(|forward| mirrors.get(forward)) {
+            Some(forward) => {
+                let connection = endpoints.cluster(forward.from.as_deref())?;
+                KafkaReader::new(&connection, &topology.names.reader_group())?.topics()?
+            }
+            None => Vec::new(),
+        };
+        let originals =
+            originals.iter().map(String::as_str).filter(|topic| !topic.starts_with("__") && !own.holds(topic));
+        let out = reverse::written_out(mirrors, mirror, originals).map_err(|why| anyhow!("mirrors.{name}: {why}"))?;
+        written.insert(name.clone(), out);
+    }
+    Ok(written)
+}
+
+fn flow(
+    topology: &Topology,
+    endpoints: &Endpoints,
+    mirrors: &Mirrors,
+    name: &str,
+    mirror: &Mirror,
+) -> Result<FlowConfig> {
     let renames =
         |mirror: &Mirror| Renames::new(&mirror.topics, &mirror.exclude).map_err(|why| anyhow!("mirrors.{name}: {why}"));
-    let mirrors = topology.settings.mirrors.values();
-    let opposite = mirrors.filter(|other| other.from == mirror.to && other.to == mirror.from);
+    let opposite = mirrors.values().filter(|other| other.from == mirror.to && other.to == mirror.from);
     Ok(FlowConfig {
         name: name.to_owned(),
         renames: renames(mirror)?,
@@ -83,12 +110,12 @@ pub fn schemas(endpoints: &Endpoints) -> Result<SchemaSource> {
 }
 
 /// What the flows are to be audited with that name a topic for it, all the time. Their topics must be there.
-pub async fn audits(topology: &Topology, endpoints: &Endpoints) -> Result<Vec<Work>> {
+pub async fn audits(topology: &Topology, endpoints: &Endpoints, only: Option<&str>) -> Result<Vec<Work>> {
     let mut audits = Vec::new();
     if topology.settings.mirrors.is_empty() {
         return Ok(audits);
     }
-    for flow in flows(topology, endpoints, None)? {
+    for flow in flows(topology, endpoints, only)? {
         let Some(topic) = flow.mirror.audits.clone() else { continue };
         let kind = FactKind::Audit;
         let subject = value_subject(&Topic::from(&*topic));

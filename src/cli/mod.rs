@@ -10,6 +10,7 @@ mod explain;
 mod export;
 mod lineage;
 mod mirror;
+mod offsets;
 mod oncall;
 mod output;
 mod problems;
@@ -68,6 +69,8 @@ enum Command {
     Services(services::ServicesCommand),
     /// Copy topics of one cluster to another under new names: plan, apply, compare, watch
     Mirror(mirror::MirrorCommand),
+    /// Say what an offset of a mirrored topic is on the other side
+    Offsets(offsets::OffsetsCommand),
     /// Show the input records behind an output
     Lineage(lineage::LineageCommand),
     /// Write recorded facts to a file
@@ -107,6 +110,7 @@ impl Cli {
                 Command::Services(command) => command.run(),
                 Command::Oncall(command) => command.run().await,
                 Command::Mirror(command) => return command.run().await,
+                Command::Offsets(command) => return command.run().await,
                 Command::Lineage(command) => command.run().await,
                 Command::Export(command) => command.run().await,
                 Command::Replay(command) => command.run().await,

@@ -66,6 +66,8 @@ mod listener;
 pub mod mapping;
 #[cfg(feature = "runtime")]
 mod metrics;
+#[cfg(feature = "runtime")]
+pub mod mirrors;
 pub mod pagerduty;
 pub mod raw;
 pub mod responses;

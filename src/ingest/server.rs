@@ -26,6 +26,7 @@ use super::deliveries::Deliveries;
 use super::guards::Guards;
 use super::listener::Bounded;
 use super::metrics::Metrics;
+use super::mirrors::{self, Mirrors};
 use super::responses::doors::{self, Doors};
 use super::send::{self, Sender, Sending};
 use super::view::View;
@@ -63,6 +64,8 @@ pub struct IngestConfig {
     pub view: Option<Arc<View>>,
     /// Where people answer to incidents; `None` if they cannot.
     pub doors: Option<Doors>,
+    /// Where offsets of mirrors are asked for.
+    pub mirrors: Option<Mirrors>,
 }
 
 /// Whether the process behind this listener does its work.
@@ -122,6 +125,10 @@ impl Ingest {
         let router = match config.doors {
             Some(doors) => router(Arc::clone(&shared)).merge(doors::router(doors)),
             None => router(Arc::clone(&shared)),
+        };
+        let router = match config.mirrors {
+            Some(mirrors) => router.merge(mirrors::routes(mirrors)),
+            None => router,
         };
         let serving = axum::serve(listener, router).with_graceful_shutdown(async {
             // A handle that is gone stops it too.

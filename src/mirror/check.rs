@@ -23,7 +23,30 @@ const TOPIC_RULE: &str = "`<domain>.<name>.v<N>`, such as `migration.mirror-offs
 /// Of all mirrors; `clusters` are the names that may stand in `from` and `to`.
 pub fn problems<'a>(mirrors: &Mirrors, clusters: impl Iterator<Item = &'a str> + Clone) -> Vec<String> {
     let each = mirrors.iter().flat_map(|(flow, mirror)| Told::of(flow, mirror, clusters.clone()));
-    each.chain(shared_topics(mirrors)).collect()
+    each.chain(reverses(mirrors)).chain(shared_topics(mirrors)).collect()
+}
+
+fn reverses(mirrors: &Mirrors) -> Vec<String> {
+    let mut told = Vec::new();
+    for (flow, mirror) in mirrors {
+        let Some(forward) = &mirror.reverse_of else { continue };
+        let mut say = |problem: String| told.push(format!("mirrors.{flow}.reverse_of: {problem}"));
+        match mirrors.get(forward) {
+            None => {
+                say(format!("there is no mirror `{forward}`{}", suggest(forward, mirrors.keys().map(String::as_str))))
+            }
+            Some(forward) if forward.reverse_of.is_some() => {
+                say("that is a way back itself; name the way there".to_owned())
+            }
+            Some(forward) if forward.merge => say("that one merges topics, so there is no one way back".to_owned()),
+            Some(_) => {}
+        }
+        if mirror.from.is_some() || mirror.to.is_some() || !mirror.topics.is_empty() || mirror.merge {
+            say("clusters and names are the other's, exchanged; leave out `from`, `to`, `topics` and `merge`"
+                .to_owned());
+        }
+    }
+    told
 }
 
 /// Complaints about one mirror.
@@ -39,8 +62,10 @@ impl Told {
         if flow.is_empty() || flow.len() > FLOW_CHARS_MAX || !flow.chars().all(is_name) {
             told.say("", "a mirror's name is part of keys and ids; write letters, digits, `-` and `_`, at most 60");
         }
-        told.clusters(mirror, clusters);
-        told.topics(mirror);
+        if mirror.reverse_of.is_none() {
+            told.clusters(mirror, clusters);
+            told.topics(mirror);
+        }
         told.patterns("exclude", &mirror.exclude);
         told.numbers(mirror);
         told.config(&mirror.config);
@@ -220,7 +245,11 @@ fn shared_topics(mirrors: &Mirrors) -> Vec<String> {
     let mut told = Vec::new();
     let mut first: BTreeMap<(&Option<String>, &str), (&str, u16)> = BTreeMap::new();
     for (flow, mirror) in mirrors {
-        let (other, shards) = first.entry((&mirror.to, &mirror.offsets)).or_insert((flow, mirror.shards));
+        let to = match mirror.reverse_of.as_ref().and_then(|forward| mirrors.get(forward)) {
+            Some(forward) => &forward.from,
+            None => &mirror.to,
+        };
+        let (other, shards) = first.entry((to, &mirror.offsets)).or_insert((flow, mirror.shards));
         if *shards != mirror.shards {
             told.push(format!(
                 "mirrors.{flow}.shards: `{}` has a partition for each shard, and `{other}` has {shards}; write the same number, or \

@@ -15,12 +15,19 @@ pub mod checksum;
 pub mod compare;
 #[cfg(feature = "runtime")]
 pub mod copy;
+pub mod group;
+#[cfg(feature = "runtime")]
+pub mod groups;
+#[cfg(feature = "runtime")]
+pub mod offsets;
 pub mod pace;
 pub mod plan;
 #[cfg(feature = "runtime")]
 pub mod provision;
 pub mod range;
+pub mod ranges;
 pub mod rename;
+pub mod reverse;
 pub mod selection;
 pub mod shard;
 mod spec;

@@ -17,7 +17,12 @@ pub struct Mirror {
     pub from: Option<String>,
     #[serde(default)]
     pub to: Option<String>,
+    /// The flow whose way back this is: clusters and names are that one's, exchanged, and only what is native there is copied. Then
+    /// neither `from` and `to` nor `topics` are named.
+    #[serde(default)]
+    pub reverse_of: Option<String>,
     /// The first that matches a topic names its copy; a topic that none matches is not copied.
+    #[serde(default)]
     pub topics: Vec<Rename>,
     /// Patterns of topics that are not copied, whatever `topics` says.
     #[serde(default)]

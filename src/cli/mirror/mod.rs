@@ -1,8 +1,10 @@
 //! `fairlead mirror`: what a mirror would do and does, whether both sides are the same, and how far it is. One file a verb.
 
 mod apply;
+mod groups;
 mod plan;
 mod run;
+mod skip;
 mod status;
 mod verify;
 
@@ -34,6 +36,10 @@ enum Verb {
     Verify(verify::Verify),
     /// Say how far each topic is copied
     Status(status::Status),
+    /// Say how consumer groups stand on the target, or carry one over now
+    Groups(groups::Groups),
+    /// Go on behind source records that are gone before they were copied
+    Skip(skip::Skip),
 }
 
 impl MirrorCommand {
@@ -49,6 +55,8 @@ impl MirrorCommand {
             Verb::Run(command) => command.run().await.map(|()| ExitCode::SUCCESS),
             Verb::Verify(command) => command.run().await,
             Verb::Status(command) => command.run().await,
+            Verb::Groups(command) => command.run().await,
+            Verb::Skip(command) => command.run().await.map(|()| ExitCode::SUCCESS),
         }
     }
 }

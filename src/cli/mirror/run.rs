@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use axum::http::StatusCode;
@@ -10,7 +9,8 @@ use axum::routing::get;
 use clap::Args;
 use prometheus::{Registry, TextEncoder};
 
-use crate::app::{Endpoints, Serving, mirrors, source};
+use crate::app::mirrors::Mirrors;
+use crate::app::{Endpoints, Serving, source};
 use crate::cli::{problems, run::signalled};
 use crate::clock::Clock;
 use crate::mirror::copy::Copies;
@@ -32,20 +32,15 @@ impl Run {
     pub async fn run(self) -> Result<()> {
         let topology = problems::require_and_warn(source::load(&self.topology)?)?;
         let endpoints = Endpoints::resolve(&topology.settings, Serving::default())?;
-        let flows = mirrors::flows(&topology, &endpoints, Some(&self.flow), &Clock::wall()).await?;
         let registry = Registry::new();
-        let copies = Arc::new(Copies::start(flows, &registry)?);
+        let mirrors = Mirrors::start(&topology, &endpoints, Some(&self.flow), &Clock::wall(), &registry).await?;
         if let Some(listen) = self.listen {
-            serve(listen, registry, Arc::downgrade(&copies)).await?;
+            serve(listen, registry, mirrors.watched()).await?;
         }
         tracing::info!(flow = self.flow, "the mirror runs");
         signalled()?.await;
         tracing::info!("stopping: what was read is committed first");
-        let stopped = tokio::task::spawn_blocking(move || match Arc::into_inner(copies) {
-            Some(copies) => copies.stop().map_err(anyhow::Error::from),
-            None => Ok(()),
-        });
-        stopped.await.context("stopping failed")?
+        mirrors.stop().await
     }
 }
 

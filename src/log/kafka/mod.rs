@@ -8,6 +8,7 @@
 
 mod abreast;
 mod consumer;
+mod follow;
 mod membership;
 mod native;
 mod producer;
@@ -22,6 +23,7 @@ use std::time::{Duration, Instant};
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer;
 
+pub use follow::Follow;
 pub use membership::Membership;
 pub use native::{Message, set_token};
 pub use producer::Delivered;

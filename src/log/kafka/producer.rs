@@ -105,6 +105,8 @@ pub struct Transactions {
     connection: Connection,
     transactional_id: String,
     purpose: Use,
+    /// Weight of all that was relayed through this producer.
+    relayed: u64,
     producer: BaseProducer<TransactionContext>,
     login: Login,
     seen: Arc<Seen>,
@@ -138,13 +140,26 @@ impl Transactions {
         let (producer, login, seen) = create(connection, transactional_id, purpose)?;
         let (connection, transactional_id) = (connection.clone(), transactional_id.to_owned());
         let (began, suspect, timed_out, unsure) = (None, false, false, true);
-        Ok(Self { connection, transactional_id, purpose, producer, login, seen, began, suspect, timed_out, unsure })
+        let relayed = 0;
+        Ok(Self {
+            connection,
+            transactional_id,
+            purpose,
+            relayed,
+            producer,
+            login,
+            seen,
+            began,
+            suspect,
+            timed_out,
+            unsure,
+        })
     }
 
     /// Fences every older producer of this id and ends its open transaction; what it left is still to be cleared.
     pub fn renew(&mut self) -> Result<(), Error> {
         (self.producer, self.login, self.seen) = create(&self.connection, &self.transactional_id, self.purpose)?;
-        (self.began, self.suspect, self.timed_out) = (None, false, false);
+        (self.began, self.suspect, self.timed_out, self.relayed) = (None, false, false, 0);
         Ok(())
     }
 

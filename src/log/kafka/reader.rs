@@ -82,6 +82,29 @@ impl KafkaReader {
         Ok(Watermarks { low: Offset(low), high: Offset(high) })
     }
 
+    /// Names of all topics that may be seen.
+    pub fn topics(&mut self) -> Result<Vec<String>, Error> {
+        let told = self.attempt(|reader| reader.uncommitted.fetch_metadata(None, ATTEMPT).map_err(unavailable))?;
+        Ok(told.topics().iter().map(|topic| topic.name().to_owned()).collect())
+    }
+
+    /// All of the topic; none if it is not there.
+    pub fn partitions(&self, topic: &Topic) -> Result<Vec<TopicPartition>, Error> {
+        let told = self.uncommitted.fetch_metadata(Some(topic.as_str()), ATTEMPT).map_err(unavailable)?;
+        let count = told.topics().first().map_or(0, |told| told.partitions().len());
+        Ok((0..).take(count).map(|number| TopicPartition::new(topic, Partition(number))).collect())
+    }
+
+    /// The true ends of many partitions, in the order asked, each broker asked once.
+    pub fn true_ends(&mut self, partitions: &[TopicPartition]) -> Result<Vec<Offset>, Error> {
+        self.attempt(|reader| places(&reader.uncommitted, partitions, rdkafka::Offset::End))
+    }
+
+    /// The same as far as they can be read: up to the first open transaction.
+    pub fn readable_ends(&mut self, partitions: &[TopicPartition]) -> Result<Vec<Offset>, Error> {
+        self.attempt(|reader| places(&reader.consumer, partitions, rdkafka::Offset::End))
+    }
+
     /// The stable committed offsets of the group whose name this reader has, in the order asked.
     pub fn committed(&self, partitions: &[TopicPartition]) -> Result<Vec<Option<Committed>>, Error> {
         committed(&self.consumer, &self.group, partitions, CALL)
@@ -103,9 +126,7 @@ impl KafkaReader {
         self.attempt(|reader| {
             let mut partitions = Vec::new();
             for topic in topics {
-                let told = reader.uncommitted.fetch_metadata(Some(topic.as_str()), ATTEMPT).map_err(unavailable)?;
-                let count = told.topics().first().map_or(0, |told| told.partitions().len());
-                partitions.extend((0..).take(count).map(|number| TopicPartition::new(topic, Partition(number))));
+                partitions.extend(reader.partitions(topic)?);
             }
             reader.open_on(&partitions, patience)
         })
@@ -249,7 +270,7 @@ fn places(
     partitions.iter().map(found).collect()
 }
 
-fn judge(code: RDKafkaErrorCode, partition: &TopicPartition, offset: Offset) -> Error {
+pub(super) fn judge(code: RDKafkaErrorCode, partition: &TopicPartition, offset: Offset) -> Error {
     match code {
         RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
             let mend = "records at this offset are gone (retention, compaction or a re-created topic)".to_owned();

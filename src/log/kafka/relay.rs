@@ -19,7 +19,12 @@ pub struct KafkaRelay {
     transactions: Transactions,
     reader: KafkaReader,
     source: KafkaSource,
+    /// Bytes that were handed to the producer since its reports were served.
+    handed: usize,
 }
+
+/// Reports come by batches; to look for them after each message costs more than they do.
+const SERVED_EVERY: usize = 256 << 10;
 
 impl KafkaRelay {
     /// Fences every older producer of this id and ends its open transaction. `group` is only a name for quotas and access rules.
@@ -27,7 +32,7 @@ impl KafkaRelay {
         let transactions = Transactions::relaying(to, transactional_id)?;
         let reader = KafkaReader::new(to, group)?;
         let source = KafkaSource::new(from, group)?;
-        Ok(Self { topics: Vec::new(), targets: Vec::new(), transactions, reader, source })
+        Ok(Self { topics: Vec::new(), targets: Vec::new(), transactions, reader, source, handed: 0 })
     }
 
     /// What a broker left open of our predecessor's transaction on these partitions is ended, before anything is read or written.
@@ -95,9 +100,13 @@ impl KafkaRelay {
     }
 
     /// Hands a message on; waits while more than `on_their_way_max` bytes are.
-    pub fn relay(&mut self, slot: Slot, message: Message, on_their_way_max: usize) -> Result<(), Error> {
+    pub fn relay(&mut self, slot: Slot, message: Message, on_their_way_max: u64) -> Result<(), Error> {
         let (topic, partition) = self.targets[slot];
-        self.transactions.relay(&self.topics[topic].1, partition, message)?;
+        self.handed += self.transactions.relay(&self.topics[topic].1, partition, message)?;
+        if self.handed < SERVED_EVERY {
+            return Ok(());
+        }
+        self.handed = 0;
         self.transactions.serve();
         while self.transactions.on_their_way() > on_their_way_max {
             self.transactions.wait_for_room()?;

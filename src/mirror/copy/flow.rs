@@ -73,7 +73,9 @@ fn serve(shared: &Arc<Shared>) -> Result<(), Ended> {
                 shards.heard = true;
                 shards.own.extend(numbers.into_iter().map(|number| (number, Shard::default())));
             }
-            Polled::Revoked(_) | Polled::Lost(_) => {
+            gone @ (Polled::Revoked(_) | Polled::Lost(_)) => {
+                let lost = matches!(gone, Polled::Lost(_));
+                tracing::info!(flow = flow.name, lost, "the shards are given back: the group divides them anew");
                 shards.stop();
                 member.release()?;
             }
@@ -118,11 +120,13 @@ impl Shards {
             ready &= shard.running.as_ref().is_some_and(|running| running.copies.load(Ordering::Relaxed));
         }
         self.shared.ready.store(ready, Ordering::Relaxed);
+        self.shared.first.store(self.own.contains_key(&0), Ordering::Relaxed);
         Ok(())
     }
 
     fn stop(&mut self) {
         self.shared.ready.store(false, Ordering::Relaxed);
+        self.shared.first.store(false, Ordering::Relaxed);
         let running: Vec<_> =
             std::mem::take(&mut self.own).into_iter().filter_map(|(_, shard)| shard.running).collect();
         running.iter().for_each(|running| running.stop.store(true, Ordering::Relaxed));

@@ -22,6 +22,7 @@ mod flow;
 mod lane;
 mod metrics;
 mod recover;
+mod skip;
 mod worker;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,6 +34,7 @@ use prometheus::Registry;
 use thiserror::Error;
 
 pub use metrics::Metrics;
+pub use skip::{Skipped, skip};
 
 use crate::clock::Clock;
 use crate::codec::Formats;
@@ -41,6 +43,7 @@ use crate::log::client::Connection;
 use crate::mirror::pace::Pace;
 use crate::mirror::shard::Stop;
 use crate::record::{Topic, TopicPartition};
+use crate::runtime::SchemaSource;
 use crate::topology::names::Names;
 
 /// A topic that is copied, and where to.
@@ -80,6 +83,8 @@ pub struct Flow {
     pub native: Option<IsNative>,
     /// The ranges' schema among them.
     pub formats: Arc<Formats>,
+    /// Asked for what earlier ranges were written with.
+    pub schemas: SchemaSource,
     pub clock: Clock,
 }
 
@@ -95,7 +100,7 @@ pub enum Error {
 
 /// How a worker ended that was not told to.
 #[derive(Debug, Error)]
-enum Ended {
+pub enum Ended {
     #[error(transparent)]
     Stop(#[from] Stop),
     #[error(transparent)]
@@ -121,6 +126,8 @@ struct Shared {
     began: Instant,
     /// The group has said which shards are this process's, and all of them copy.
     ready: AtomicBool,
+    /// Shard 0 is among them: what one process does for the whole flow is done here.
+    first: AtomicBool,
 }
 
 impl Shared {
@@ -151,9 +158,9 @@ impl Copies {
         for flow in flows {
             let (metrics, pace) =
                 (families.of(&flow.name), flow.rate_bytes_max.map(|rate| Mutex::new(Pace::new(rate))));
-            let (stop, stopped, ready, began) =
-                (AtomicBool::default(), Mutex::default(), AtomicBool::default(), Instant::now());
-            let shared = Arc::new(Shared { flow, metrics, stop, stopped, pace, began, ready });
+            let (stop, stopped, ready, first) = Default::default();
+            let began = Instant::now();
+            let shared = Arc::new(Shared { flow, metrics, stop, stopped, pace, began, ready, first });
             let running = shared.clone();
             let thread = std::thread::Builder::new().name("mirror".to_owned()).spawn(move || flow::run(&running))?;
             copies.flows.push((shared, thread));
@@ -164,6 +171,11 @@ impl Copies {
     /// Every shard that is this process's copies.
     pub fn ready(&self) -> bool {
         self.flows.iter().all(|(shared, _)| shared.ready.load(Ordering::Relaxed))
+    }
+
+    /// Whether shard 0 of the flow is this process's.
+    pub fn has_first_shard(&self, flow: &str) -> bool {
+        self.flows.iter().any(|(shared, _)| shared.flow.name == flow && shared.first.load(Ordering::Relaxed))
     }
 
     /// The first flow that has stopped for good, and why.

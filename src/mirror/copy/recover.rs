@@ -1,10 +1,11 @@
 //! How a worker begins: what the target says of its shard, and where each source partition goes on; later, what came new.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::lane::Lane;
 use super::worker::Worker;
-use super::{Ended, Pair, Shared};
+use super::{Ended, Flow, Pair, Shared};
 use crate::codec::Formats;
 use crate::event::migration::flow_partition;
 use crate::event::{Fact, FactKind};
@@ -12,6 +13,7 @@ use crate::log::Error;
 use crate::log::kafka::{KafkaReader, KafkaRelay};
 use crate::mirror::shard::{Frontier, Stop, shard_of};
 use crate::record::{Batch, Offset, Partition, TopicPartition};
+use crate::runtime::Schemas;
 
 const READ_BYTES_MAX: usize = 4 << 20;
 
@@ -20,7 +22,7 @@ const READ_BYTES_MAX: usize = 4 << 20;
 pub struct Memory {
     /// The next offset of the shard's partition of the offsets topic.
     next: Offset,
-    frontiers: BTreeMap<String, Frontier>,
+    pub frontiers: BTreeMap<String, Frontier>,
 }
 
 impl Default for Memory {
@@ -31,11 +33,15 @@ impl Default for Memory {
 
 impl Memory {
     /// Reads what was written since, to the true end: the predecessor is fenced, so nothing comes after.
-    fn catch_up(&mut self, shared: &Shared, partition: &TopicPartition, relay: &mut KafkaRelay) -> Result<(), Ended> {
-        let (flow, formats) = (shared.flow.name.as_str(), &shared.flow.formats);
+    pub fn catch_up(&mut self, flow: &Flow, partition: &TopicPartition, relay: &mut KafkaRelay) -> Result<(), Ended> {
+        let mut schemas = Schemas::new((*flow.formats).clone(), flow.schemas.clone());
+        let flow = flow.name.as_str();
         let (frontiers, mut stop) = (&mut self.frontiers, None);
         let read = relay.read_back(partition, self.next, READ_BYTES_MAX, |batch| {
-            stop = stop.take().or(fold(frontiers, flow, formats, batch)?);
+            schemas.learn(batch, Duration::ZERO).map_err(Error::Unavailable)?;
+            if stop.is_none() {
+                stop = fold(frontiers, flow, &schemas.formats, batch)?;
+            }
             Ok(())
         });
         self.next = read?;
@@ -78,7 +84,7 @@ impl<'a> Worker<'a> {
         let mut written: Vec<_> = own(shared, number, &pairs).map(|(_, _, _, to)| to).collect();
         written.push(offsets.clone());
         relay.clear(&written)?;
-        memory.catch_up(shared, &offsets, &mut relay)?;
+        memory.catch_up(flow, &offsets, &mut relay)?;
         let mut worker = Self::new(shared, number, offsets, relay);
         worker.take_up(&pairs, &memory.frontiers)?;
         tracing::info!(flow = flow.name, shard = number, partitions = worker.lanes(), "the shard copies");

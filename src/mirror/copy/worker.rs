@@ -28,7 +28,7 @@ const COMMITS_APART: Duration = Duration::from_millis(25);
 /// Of keys, values and headers.
 const COMMIT_BYTES: usize = 16 << 20;
 /// More is not handed to the producer before some of it is delivered: what has to arrive once the transaction is to end.
-const ON_THEIR_WAY: usize = 8 << 20;
+const ON_THEIR_WAY: u64 = 8 << 20;
 /// That only marks and gaps were passed is told when there is nothing else to tell.
 const PASSED: Duration = Duration::from_secs(1);
 const IDLE: Duration = Duration::from_millis(100);
@@ -107,7 +107,10 @@ impl<'a> Worker<'a> {
             }
             None if !self.moved.is_empty() && now - self.committed >= PASSED => self.commit()?,
             Some(_) if !took => self.relay.source().wait(LINGER)?,
-            None if !took => self.relay.source().wait(IDLE)?,
+            None if !took => {
+                let paced = self.paced.map_or(IDLE, |until| until.saturating_duration_since(now));
+                self.relay.source().wait(paced.clamp(Duration::from_millis(1), IDLE))?;
+            }
             _ => {}
         }
         Ok(())
@@ -170,7 +173,9 @@ impl<'a> Worker<'a> {
 
     fn copy(&mut self, slot: Slot, message: Message) -> Result<(), Ended> {
         let lane = &mut self.lanes[slot].0;
-        self.moved.insert(slot);
+        if !lane.has_moved() {
+            self.moved.insert(slot);
+        }
         if let Some(is_native) = &self.shared.flow.native
             && !is_native(&lane.from, message.offset())?
         {
@@ -181,13 +186,15 @@ impl<'a> Worker<'a> {
             failpoint::log("mirror: before begin")?;
             self.relay.begin()?;
         }
-        let now = Instant::now();
-        let open = self.transaction.get_or_insert(Transaction { began: now, bytes: 0, last: now });
-        open.bytes += bytes;
+        let begin = || {
+            let now = Instant::now();
+            Transaction { began: now, bytes: 0, last: now }
+        };
+        self.transaction.get_or_insert_with(begin).bytes += bytes;
         if self.shared.pace.is_some() {
             let wait = self.shared.pace(bytes);
             // Less than this is not worth a pause.
-            self.paced = (wait > Duration::from_millis(20)).then(|| now + wait);
+            self.paced = (wait > Duration::from_millis(20)).then(|| Instant::now() + wait);
         }
         Ok(self.relay.relay(slot, message, ON_THEIR_WAY)?)
     }
@@ -284,6 +291,16 @@ impl Worker<'_> {
             let metrics = self.shared.metrics.topic(topic, self.number);
             metrics.lag_records.set(records);
             metrics.lag_ms.set(ms);
+        }
+    }
+}
+
+impl Drop for Worker<'_> {
+    /// Whoever has the shard now tells them.
+    fn drop(&mut self) {
+        for (_, metrics) in &self.lanes {
+            metrics.lag_records.set(0);
+            metrics.lag_ms.set(0);
         }
     }
 }

@@ -37,7 +37,7 @@ impl Memory {
         self.cache.get_usage()
     }
 
-    pub(super) fn options(&self) -> Options {
+    pub fn options(&self) -> Options {
         let mut blocks = BlockBasedOptions::default();
         blocks.set_block_cache(&self.cache);
         blocks.set_bloom_filter(10.0, false);

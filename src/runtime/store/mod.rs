@@ -402,7 +402,8 @@ impl StateView for Store {
     }
 }
 
-fn classify(path: &Path, error: &rocksdb::Error) -> Error {
+/// Which of the errors it is, that RocksDB tells in words.
+pub fn classify(path: &Path, error: &rocksdb::Error) -> Error {
     let (path, why) = (path.to_owned(), error.to_string());
     let says = |words: &str| why.to_ascii_lowercase().contains(words);
     match error.kind() {

@@ -34,7 +34,7 @@ type Told = (StrBytes, i32, i64, i32, Option<StrBytes>, i16);
 
 impl Admin {
     /// All committed offsets of each group; of one that is not there, none. An offset that an open transaction may still change is waited for,
-    /// until the deadline.
+    /// until the deadline; that one is about to commit where nothing was committed yet, brokers do not tell.
     pub async fn group_offsets(&self, groups: &[String]) -> Result<BTreeMap<String, Offsets>, Error> {
         self.at_coordinators(READ, groups, |broker, groups| self.ask_offsets(broker, groups)).await
     }

@@ -106,7 +106,11 @@ impl Admin {
                     }
                 }
             }
+            let before = left.len();
             left.retain(|name| !answered.contains_key(name));
+            if left.len() < before {
+                patience = Patience::to(right.what);
+            }
             match put_off {
                 Some(failure) => patience.after(failure).await?,
                 None if left.is_empty() => {}

@@ -1,6 +1,6 @@
 //! Offsets of partitions: the first, the end, the one of a moment. Each is asked of its partition's leader.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::join_all;
 use kafka_protocol::error::ResponseError;
@@ -45,13 +45,14 @@ impl Admin {
                 .map(|(topic, number)| Failure::Passing(format!("partition {number} of {topic} has no leader")));
             let asked =
                 leaders.iter().filter_map(|(leader, partitions)| Some(self.ask_leader((*leader)?, partitions, at)));
+            let mut answered = BTreeSet::new();
             for (said, failure) in join_all(asked).await {
                 put_off = failure.or(put_off);
                 for (partition, said) in said {
                     match said {
                         Ok(found) => {
                             offsets.extend(found.map(|found| (partition.clone(), found)));
-                            left.retain(|left| *left != partition);
+                            answered.insert(partition);
                         }
                         Err(refusal) if moves(&refusal) => {
                             put_off = Some(Failure::Passing(format!("{}-{}: {refusal}", partition.0, partition.1)));
@@ -59,6 +60,10 @@ impl Admin {
                         Err(refusal) => return Err(ASK.error(refusal, &partition.0)),
                     }
                 }
+            }
+            if !answered.is_empty() {
+                left.retain(|partition| !answered.contains(partition));
+                patience = Patience::to(ASK.what);
             }
             match put_off {
                 Some(failure) => patience.after(failure).await?,

@@ -90,6 +90,10 @@ mod tests {
                 refused(&[("security.protocol", "ssl"), ("ssl.ca.location", "/nowhere.pem")]),
                 "ssl.ca.location: /nowhere.pem",
             ),
+            (
+                refused(&[("security.protocol", "ssl"), ("ssl.crl.location", "hush")]),
+                "ssl.crl.location: this client cannot",
+            ),
             (refused(&[("security.protocol", "ssl"), ("ssl.ca.pem", "hush")]), "ssl.ca.pem: no certificate"),
             (refused(&[("security.protocol", "ssl"), ("ssl.key.pem", "hush")]), "ssl.certificate.pem"),
         ] {

@@ -19,11 +19,20 @@ const CA: &str = "ssl.ca.location";
 const CA_PEM: &str = "ssl.ca.pem";
 const KEYSTORE: &str = "ssl.keystore.location";
 
+/// Leaving these aside would be a weaker check than was asked for.
+const UNHEARD: [&str; 3] = ["ssl.crl.location", "ssl.engine.location", "ssl.providers"];
+
 pub struct Connector(tokio_native_tls::TlsConnector);
 
 impl Connector {
     pub fn of(properties: &Properties) -> Result<Connector, Error> {
         let is = |name: &str, value: &str| properties.get(name).is_some_and(|found| found.eq_ignore_ascii_case(value));
+        if let Some(name) = UNHEARD.iter().find(|name| properties.contains_key(**name)) {
+            return Err(unusable(
+                name,
+                &"this client cannot go by it; leave it out, or have the cluster reached another way",
+            ));
+        }
         let mut builder = TlsConnector::builder();
         builder.danger_accept_invalid_certs(is("enable.ssl.certificate.verification", "false"));
         builder.danger_accept_invalid_hostnames(is("ssl.endpoint.identification.algorithm", "none"));

@@ -81,6 +81,7 @@ fn config(sending: Sending, capacity: Capacity, clock: Clock) -> IngestConfig {
         clock,
         view: None,
         doors: None,
+        mirrors: None,
     }
 }
 

@@ -31,9 +31,9 @@ impl Rig {
         let Pairing { flow, offsets, .. } = &pairing;
         let yaml = format!(
             "application: it-{flow}\n\
-             kafka:\n  bootstrap_servers: {target}\n  properties:\n    session.timeout.ms: 3000\n\
+             kafka:\n  bootstrap_servers: {target}\n  properties:\n    session.timeout.ms: 6000\n    heartbeat.interval.ms: 1000\n\
              registry:\n  url: {registry}\n\
-             engine:\n  instance: ${{FAIRLEAD_TEST_INSTANCE}}\n\
+             engine:\n  instance: ${{env:FAIRLEAD_TEST_INSTANCE}}\n\
              clusters:\n  old:\n    bootstrap_servers: {source}\n\
              mirrors:\n  {flow}:\n    from: old\n    shards: {SHARDS}\n    refresh_secs: 1\n    offsets: {offsets}\n    topics:\n    \
              - {{pattern: '{flow}\\.(.)', to: 'copy.{flow}.$1'}}\n",
@@ -153,7 +153,7 @@ fn one_that_slept_is_fenced_and_what_it_had_open_is_not_seen() {
         for _ in 0..2 {
             std::thread::sleep(Duration::from_secs(4));
             sleeper.signal("STOP");
-            // Longer than a session (3 s) and a transaction (10 s).
+            // Longer than a session (6 s) and a transaction (10 s).
             std::thread::sleep(Duration::from_secs(14));
             sleeper.signal("CONT");
         }

@@ -2,6 +2,12 @@
 
 #[cfg(feature = "runtime")]
 mod audit;
+#[cfg(feature = "runtime")]
+mod both_ways;
+#[cfg(feature = "runtime")]
+mod carry;
+#[cfg(feature = "runtime")]
+mod cases;
 mod check;
 #[cfg(feature = "runtime")]
 mod clusters;
@@ -9,6 +15,8 @@ mod clusters;
 mod commands;
 #[cfg(feature = "runtime")]
 mod copy;
+#[cfg(feature = "runtime")]
+mod exact;
 #[cfg(feature = "runtime")]
 mod kills;
 #[cfg(feature = "runtime")]

@@ -15,6 +15,7 @@ use fairlead::mirror::checksum::Checksum;
 use fairlead::mirror::copy::{Copies, Flow, Pair};
 use fairlead::mirror::range::runs;
 use fairlead::record::{Batch, EventTime, Header, NewRecord, Partition, Topic, TopicPartition};
+use fairlead::runtime::SchemaAnswer;
 use fairlead::topology::names::Names;
 use fairlead::wire::Admin;
 
@@ -101,6 +102,7 @@ impl Pairing {
             pairs: Arc::new(pairs),
             native: None,
             formats: Arc::new(Formats::shipped()),
+            schemas: Arc::new(|_| SchemaAnswer::NotFound),
             clock: Clock::wall(),
         }
     }
@@ -128,7 +130,7 @@ impl Pairing {
             }
         }
         until("the frontiers at the ends of the source", || {
-            let ranges = self.ranges().ok()?;
+            let ranges = self.ranges().inspect_err(|error| eprintln!("ranges: {error}")).ok()?;
             let reached = |((topic, partition), end): (&(String, i32), &i64)| {
                 let of =
                     ranges.iter().filter(|range| range.source_topic == *topic && range.source_partition == *partition);

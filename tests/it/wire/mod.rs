@@ -154,7 +154,9 @@ fn a_topic_is_created_grown_changed_and_deleted(bootstrap: &str) {
 
 fn offsets_are_told_and_records_deleted(bootstrap: &str) {
     let (admin, topic) = (admin(bootstrap), unique("wire"));
-    create(&admin, &new_topic(&topic, 2));
+    // The records are old.
+    let configs = BTreeMap::from([("retention.ms".into(), "-1".into())]);
+    create(&admin, &NewTopic { configs, ..new_topic(&topic, 2) });
     let plain: BaseProducer = client(bootstrap, &[]).create().unwrap();
     produce(&plain, &topic, &[1_000, 2_000, 3_000]);
     let open: BaseProducer = client(bootstrap, &[("transactional.id", &topic)]).create().unwrap();
@@ -282,7 +284,7 @@ mod on_apache {
         let described = tool("kafka-topics", &["--bootstrap-server", Kafka::shared(), "--describe", "--topic", &name]);
         let id = described.split("TopicId: ").nth(1).and_then(|rest| rest.split_whitespace().next()).unwrap();
         assert_eq!(topic.id.as_deref(), Some(id));
-        let told = tool("kafka-cluster", &["cluster-id", "--bootstrap-server", Kafka::shared()]);
+        let told = tool("kafka-metadata-quorum", &["--bootstrap-server", Kafka::shared(), "describe", "--status"]);
         let cluster = block_on(admin.cluster()).unwrap();
         assert!(told.contains(&cluster.id.unwrap()), "{told}");
         assert_eq!(cluster.brokers.len(), 1);
@@ -313,11 +315,13 @@ mod on_apache {
         assert_eq!(block_on(admin.group_offsets(std::slice::from_ref(&group))).unwrap()[&group], offsets);
     }
 
-    /// What a transaction is about to commit is waited for.
+    /// Where something was committed before: of what was never committed brokers do not tell that it is about to be.
     #[test]
     fn offsets_that_a_transaction_may_change_are_waited_for() {
         let (admin, topic, group) = (admin(Kafka::shared()), unique("wire"), unique("wire"));
         create(&admin, &new_topic(&topic, 1));
+        let before = BTreeMap::from([((topic.clone(), 0), offset(1))]);
+        assert!(block_on(admin.commit_group_offsets(&group, &before)).unwrap().values().all(Result::is_ok));
         let consumer = member(Kafka::shared(), &group, &topic, "classic");
         let producer: BaseProducer = client(Kafka::shared(), &[("transactional.id", &group)]).create().unwrap();
         producer.init_transactions(PATIENCE).unwrap();

@@ -29,14 +29,11 @@ pub fn metadata(call: &Call, request: MetadataRequest) -> MetadataResponse {
     let node = &call.node;
     let (host, port) = address(node);
     let broker = MetadataResponseBroker::default().with_node_id(ME).with_host(host).with_port(port);
+    let named = |name: TopicName| described(name.clone(), node.topic(&name));
     // In version 0 an empty list means all topics, later only a missing list does.
-    let asked = request.topics.filter(|topics| call.version > 0 || !topics.is_empty());
-    let topics = match asked {
+    let topics = match request.topics.filter(|topics| call.version > 0 || !topics.is_empty()) {
         None => node.topics().into_iter().map(|(name, topic)| described(TopicName(text(name)), Ok(topic))).collect(),
-        Some(asked) => {
-            let names = asked.into_iter().filter_map(|topic| topic.name);
-            names.map(|name| described(name.clone(), node.topic(&name))).collect()
-        }
+        Some(asked) => asked.into_iter().filter_map(|topic| topic.name).map(named).collect(),
     };
     let cluster_id = node.coordinator().meta().cluster_id.clone();
     let response = MetadataResponse::default().with_brokers(vec![broker]).with_topics(topics);
@@ -58,8 +55,7 @@ fn described(name: TopicName, topic: Outcome<Arc<Topic>>) -> MetadataResponseTop
 
 /// Whoever reaches this broker may do everything.
 pub fn describe_acls(_: &Call, _: DescribeAclsRequest) -> DescribeAclsResponse {
-    let refusal = DescribeAclsResponse::default().with_error_code(ResponseError::SecurityDisabled.code());
-    refusal.with_error_message(Some(text("this broker has no authorizer")))
+    DescribeAclsResponse::default().with_error_code(ResponseError::SecurityDisabled.code())
 }
 
 pub fn find_coordinator(call: &Call, request: FindCoordinatorRequest) -> FindCoordinatorResponse {

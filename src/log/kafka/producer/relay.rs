@@ -32,15 +32,15 @@ pub struct Relayed {
     /// Of messages and records of our own, in all.
     reports: u64,
     delivered: Vec<Delivered>,
-    /// Of what was relayed and is not reported yet.
-    weight: usize,
+    /// Of what was relayed and is reported.
+    weight: u64,
 }
 
 impl Relayed {
     pub fn report(&mut self, result: &DeliveryResult<'_>, cargo: Cargo) {
         self.reports += 1;
         let Some(message) = cargo.0 else { return };
-        self.weight = self.weight.saturating_sub(message.weight());
+        self.weight += message.weight() as u64;
         let Ok(copy) = result else { return };
         let (origin, source, target) = (message.origin(), message.offset(), copy.offset());
         match self.delivered.last_mut() {
@@ -77,8 +77,8 @@ impl Transactions {
         TopicHandle::new(&self.producer, topic).map_err(Error::Fatal)
     }
 
-    /// Hands a message over as it is.
-    pub fn relay(&mut self, to: &TopicHandle, partition: i32, message: Message) -> Result<(), Error> {
+    /// Hands a message over as it is; answers what it weighs.
+    pub fn relay(&mut self, to: &TopicHandle, partition: i32, message: Message) -> Result<usize, Error> {
         let weight = message.weight();
         native::relay(&self.producer, to, partition, message).map_err(|code| match code {
             RDKafkaErrorCode::UnknownPartition | RDKafkaErrorCode::UnknownTopic => {
@@ -86,15 +86,13 @@ impl Transactions {
             }
             code => Error::Abort(format!("a message cannot be relayed: {code}")),
         })?;
-        if let Ok(mut relayed) = self.seen.relayed.lock() {
-            relayed.weight += weight;
-        }
-        Ok(())
+        self.relayed += weight as u64;
+        Ok(weight)
     }
 
     /// Bytes that were relayed and are not delivered yet, with what librdkafka needs for them.
-    pub fn on_their_way(&self) -> usize {
-        self.seen.relayed.lock().map_or(usize::MAX, |relayed| relayed.weight)
+    pub fn on_their_way(&self) -> u64 {
+        self.seen.relayed.lock().map_or(u64::MAX, |reported| self.relayed - reported.weight)
     }
 
     /// Everything relayed so far is on the broker, or the transaction is to be aborted.
