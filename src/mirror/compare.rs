@@ -306,7 +306,9 @@ mod tests {
 
     const COPIES: [(i64, i64); 7] = [(10, 70), (11, 71), (12, 72), (15, 90), (16, 91), (20, 95), (21, 96)];
 
-    fn content(value: &[u8], at: i64) -> Content<'_, std::vec::IntoIter<(&[u8], Option<&[u8]>)>> {
+    type Headers<'a> = std::vec::IntoIter<(&'a [u8], Option<&'a [u8]>)>;
+
+    fn content(value: &[u8], at: i64) -> Content<'_, Headers<'_>> {
         Content { key: Some(b"k"), value: Some(value), timestamp_ms: at, headers: Vec::new().into_iter() }
     }
 

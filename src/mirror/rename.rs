@@ -93,7 +93,7 @@ pub fn captures_of(to: &str) -> Vec<String> {
         if !name.is_empty() {
             captures.push(name.to_owned());
         }
-        rest = if rest.starts_with('$') { &rest[1..] } else { after };
+        rest = rest.strip_prefix('$').unwrap_or(after);
     }
     captures
 }

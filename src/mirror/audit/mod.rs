@@ -6,6 +6,7 @@
 //! What always holds: memory is bounded ([`PENDING_MAX`] ranges, [`RECORDS_MAX`] records at a time), nothing on either side is changed,
 //! and whatever is gone is told as unknown, not as equal. An audit that is made twice says the same twice. It blocks: it belongs on a
 //! thread for such.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // it waits, beside modules that must not
 
 mod continuous;
 mod publish;
