@@ -44,7 +44,6 @@ use crate::mirror::pace::Pace;
 use crate::mirror::shard::Stop;
 use crate::record::{Topic, TopicPartition};
 use crate::runtime::SchemaSource;
-use crate::topology::names::Names;
 
 /// A topic that is copied, and where to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,7 +72,8 @@ pub struct Flow {
     /// On the target, with as many partitions as there are shards.
     pub offsets: Topic,
     pub shards: u16,
-    pub names: Names,
+    /// Of the processes that share the flow, on the target; what is read names itself so too.
+    pub group: String,
     /// Tells the processes of one application apart, stable over restarts.
     pub instance: String,
     pub rate_bytes_max: Option<u64>,
@@ -86,6 +86,13 @@ pub struct Flow {
     /// Asked for what earlier ranges were written with.
     pub schemas: SchemaSource,
     pub clock: Clock,
+}
+
+impl Flow {
+    /// Of whoever has the shard: the later fences the earlier.
+    fn transactional_id(&self, shard: i32) -> String {
+        format!("{}.{shard}", self.group)
+    }
 }
 
 #[derive(Debug, Error)]
