@@ -125,8 +125,7 @@ impl Shards {
 
     fn stop(&mut self) {
         self.shared.ready.store(false, Ordering::Relaxed);
-        let running: Vec<_> =
-            std::mem::take(&mut self.own).into_iter().filter_map(|(_, shard)| shard.running).collect();
+        let running: Vec<_> = std::mem::take(&mut self.own).into_values().filter_map(|shard| shard.running).collect();
         running.iter().for_each(|running| running.stop.store(true, Ordering::Relaxed));
         for running in running {
             match running.thread.join() {

@@ -17,6 +17,7 @@
 //! metrics and `/readyz` say so until somebody has decided.
 //!
 //! Not here: which topics there are and what they are called (the caller's [`Pairs`]), creating them, groups, audits.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // threads that wait, beside modules that must not
 
 mod flow;
 mod lane;
@@ -190,7 +191,9 @@ impl Copies {
     pub fn stop(mut self) -> Result<(), Error> {
         self.tell();
         let flows = std::mem::take(&mut self.flows).into_iter();
-        flows.fold(Ok(()), |so_far, (_, thread)| so_far.and(thread.join().map_err(|_| Error::Panicked)))
+        // All of them, whatever becomes of the first.
+        let ended: Vec<_> = flows.map(|(_, thread)| thread.join().map_err(|_| Error::Panicked)).collect();
+        ended.into_iter().collect()
     }
 
     fn tell(&self) {
