@@ -121,7 +121,7 @@ async fn flow(
         to: config.target.connection,
         offsets,
         shards: mirror.shards,
-        names: topology.names.clone(),
+        group: topology.names.mirror_group(name),
         instance: endpoints.instance.clone(),
         rate_bytes_max: mirror.rate_bytes_max,
         refresh,

@@ -111,11 +111,12 @@ fn killed_at_every_step_of_a_commit_it_loses_nothing_and_doubles_nothing() {
     under_load(&rig.pairing, || {
         for turn in 0..12 {
             // After a few commits, so that there is something behind it.
-            let point = format!("{}=7*off->return(die)", POINTS[turn % POINTS.len()]);
+            let point = format!("{}=3*off->return(die)", POINTS[turn % POINTS.len()]);
             let mut process = rig.start("a", &point);
             let until = std::time::Instant::now() + Duration::from_secs(60);
             while process.is_running() {
-                assert!(std::time::Instant::now() < until, "it does not come to `{point}`:\n{}", rig.log("a"));
+                let told = || rig.log("a").lines().rev().take(20).collect::<Vec<_>>().join("\n");
+                assert!(std::time::Instant::now() < until, "it does not come to `{point}`:\n{}", told());
                 std::thread::sleep(Duration::from_millis(50));
             }
         }

@@ -16,7 +16,6 @@ use fairlead::mirror::copy::{Copies, Flow, Pair};
 use fairlead::mirror::range::runs;
 use fairlead::record::{Batch, EventTime, Header, NewRecord, Partition, Topic, TopicPartition};
 use fairlead::runtime::SchemaAnswer;
-use fairlead::topology::names::Names;
 use fairlead::wire::Admin;
 
 use crate::harness::apache::{Kafka, unique};
@@ -95,7 +94,7 @@ impl Pairing {
             to: self.target.clone(),
             offsets: self.offsets.clone(),
             shards: SHARDS,
-            names: Names::new("it"),
+            group: format!("it.{}", self.flow),
             instance: unique("instance"),
             rate_bytes_max: None,
             refresh: Duration::from_secs(1),
