@@ -114,14 +114,15 @@ async fn flow(
     let mut provision = Provision::new(config.clone(), provision::schemas(endpoints)?)?;
     // The group of the shards is one of the topic of ranges, which must be there.
     let first = provision.refresh().await?;
+    let name = config.name;
     Ok(Flow {
-        name: config.name.clone(),
-        pairs: pairs(config.name, provision, first, refresh, native.is_some()),
+        name: name.clone(),
+        pairs: pairs(name.clone(), provision, first, refresh, native.is_some()),
         from: config.source.connection,
         to: config.target.connection,
         offsets,
         shards: mirror.shards,
-        group: topology.names.mirror_group(name),
+        group: topology.names.mirror_group(&name),
         instance: endpoints.instance.clone(),
         rate_bytes_max: mirror.rate_bytes_max,
         refresh,
