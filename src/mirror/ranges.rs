@@ -312,7 +312,7 @@ impl Ranges {
 
     /// Whether what lies there on the target is no copy.
     pub fn is_native(&self, target: i64) -> bool {
-        !self.near_target(target + 1).below.is_some_and(|below| target < below.source_end())
+        self.near_target(target + 1).below.is_none_or(|below| target >= below.source_end())
     }
 
     /// Forgets spans of which neither records nor copies are kept: the sides begin at these offsets. While one side has them a group
