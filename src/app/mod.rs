@@ -93,13 +93,7 @@ impl App {
             }
             None => None,
         };
-        let runner = match endpoints.runner(&topology, &registered, &options.clock)? {
-            Some(config) => {
-                let runner = Runner::start(config, registered.formats.clone(), &metrics);
-                Some(runner.context("the runner of actions cannot be started")?)
-            }
-            None => None,
-        };
+        let runner = start_runner(&topology, &endpoints, &registered, &options, &metrics)?;
         let view = endpoints.view(&topology, &registered, &options.clock)?;
         let sources = SourcesConfig {
             connection: endpoints.connection.clone(),
@@ -189,6 +183,18 @@ impl App {
         }
         ended
     }
+}
+
+fn start_runner(
+    topology: &Topology,
+    endpoints: &Endpoints,
+    registered: &Registered,
+    options: &Options,
+    metrics: &prometheus::Registry,
+) -> Result<Option<Runner>> {
+    let Some(config) = endpoints.runner(topology, registered, &options.clock)? else { return Ok(None) };
+    let runner = Runner::start(config, registered.formats.clone(), metrics);
+    Ok(Some(runner.context("the runner of actions cannot be started")?))
 }
 
 fn start_workers(
