@@ -14,7 +14,6 @@ use fairlead::log::client::Connection;
 use fairlead::mirror::copy::{Copies, Flow, Pair};
 use fairlead::record::Topic;
 use fairlead::runtime::SchemaAnswer;
-use fairlead::topology::names::Names;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord};
@@ -156,7 +155,7 @@ fn fairlead(source: &str, target: &str, topic: &str, copy: &str, partitions: i32
         to,
         offsets: Topic::from(name),
         shards,
-        names: Names::new("bench"),
+        group: "bench.mirror".to_owned(),
         instance: "1".to_owned(),
         rate_bytes_max: None,
         refresh: Duration::from_secs(30),

@@ -61,7 +61,7 @@ async fn flow(topology: &Topology, endpoints: &Endpoints, name: &str, mirror: &M
         to,
         offsets,
         shards: mirror.shards,
-        names: topology.names.clone(),
+        group: topology.names.mirror_group(name),
         instance: endpoints.instance.clone(),
         rate_bytes_max: mirror.rate_bytes_max,
         refresh: Duration::from_secs(mirror.refresh_secs.into()),

@@ -58,14 +58,10 @@ impl Names {
         format!("{}.ingest.{topic}.{instance}", self.application)
     }
 
-    /// The group that divides a mirror's shards over processes, on the cluster that is copied to; what it reads names itself so too.
+    /// The group that divides a mirror's shards over processes, on the cluster that is copied to. A shard's transactional id is this, a
+    /// dot, and its number.
     pub fn mirror_group(&self, flow: &str) -> String {
         format!("{}.mirror.{flow}", self.application)
-    }
-
-    /// Of whoever has the shard: the later fences the earlier.
-    pub fn mirror_transactional_id(&self, flow: &str, shard: i32) -> String {
-        format!("{}.mirror.{flow}.{shard}", self.application)
     }
 
     /// Commands that read outside any group name themselves so: nothing is ever committed to it.
@@ -119,7 +115,6 @@ mod tests {
             names.ingest_group("argo.cdevents"),
             names.ingest_transactional_id("argo.cdevents", "a"),
             names.mirror_group("eu"),
-            names.mirror_transactional_id("eu", 0),
             names.reader_group(),
             names.retry_transactional_id(),
             names.changelog("incident").to_string(),

@@ -14,6 +14,7 @@ use crate::app::{Endpoints, Serving, mirrors, source};
 use crate::cli::{problems, run::signalled};
 use crate::clock::Clock;
 use crate::mirror::copy::Copies;
+use crate::runtime::failpoint;
 
 #[derive(Args)]
 pub struct Run {
@@ -30,6 +31,7 @@ pub struct Run {
 
 impl Run {
     pub async fn run(self) -> Result<()> {
+        failpoint::arm_by_environment();
         let topology = problems::require_and_warn(source::load(&self.topology)?)?;
         let endpoints = Endpoints::resolve(&topology.settings, Serving::default())?;
         let flows = mirrors::flows(&topology, &endpoints, Some(&self.flow), &Clock::wall()).await?;

@@ -61,8 +61,8 @@ fn pause(shared: &Shared, time: Duration) {
 /// As long as it is a member.
 fn serve(shared: &Arc<Shared>) -> Result<(), Ended> {
     let flow = &shared.flow;
-    let (group, instance) = (flow.names.mirror_group(&flow.name), format!("{}.{}", flow.name, flow.instance));
-    let mut member = Membership::join(&flow.to, &group, &flow.offsets, Some(&instance))?;
+    let instance = format!("{}.{}", flow.name, flow.instance);
+    let mut member = Membership::join(&flow.to, &flow.group, &flow.offsets, Some(&instance))?;
     let mut shards = Shards { shared: shared.clone(), own: BTreeMap::new(), heard: false };
     while !shared.must_stop() {
         match member.poll(SLICE)? {
@@ -73,7 +73,9 @@ fn serve(shared: &Arc<Shared>) -> Result<(), Ended> {
                 shards.heard = true;
                 shards.own.extend(numbers.into_iter().map(|number| (number, Shard::default())));
             }
-            Polled::Revoked(_) | Polled::Lost(_) => {
+            gone @ (Polled::Revoked(_) | Polled::Lost(_)) => {
+                let lost = matches!(gone, Polled::Lost(_));
+                tracing::info!(flow = flow.name, lost, "the shards are given back: the group divides them anew");
                 shards.stop();
                 member.release()?;
             }
@@ -123,8 +125,7 @@ impl Shards {
 
     fn stop(&mut self) {
         self.shared.ready.store(false, Ordering::Relaxed);
-        let running: Vec<_> =
-            std::mem::take(&mut self.own).into_iter().filter_map(|(_, shard)| shard.running).collect();
+        let running: Vec<_> = std::mem::take(&mut self.own).into_values().filter_map(|shard| shard.running).collect();
         running.iter().for_each(|running| running.stop.store(true, Ordering::Relaxed));
         for running in running {
             match running.thread.join() {

@@ -17,6 +17,7 @@
 //! metrics and `/readyz` say so until somebody has decided.
 //!
 //! Not here: which topics there are and what they are called (the caller's [`Pairs`]), creating them, groups, audits.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // threads that wait, beside modules that must not
 
 mod flow;
 mod lane;
@@ -44,7 +45,6 @@ use crate::mirror::pace::Pace;
 use crate::mirror::shard::Stop;
 use crate::record::{Topic, TopicPartition};
 use crate::runtime::SchemaSource;
-use crate::topology::names::Names;
 
 /// A topic that is copied, and where to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,7 +73,8 @@ pub struct Flow {
     /// On the target, with as many partitions as there are shards.
     pub offsets: Topic,
     pub shards: u16,
-    pub names: Names,
+    /// Of the processes that share the flow, on the target; what is read names itself so too.
+    pub group: String,
     /// Tells the processes of one application apart, stable over restarts.
     pub instance: String,
     pub rate_bytes_max: Option<u64>,
@@ -86,6 +87,13 @@ pub struct Flow {
     /// Asked for what earlier ranges were written with.
     pub schemas: SchemaSource,
     pub clock: Clock,
+}
+
+impl Flow {
+    /// Of whoever has the shard: the later fences the earlier.
+    fn transactional_id(&self, shard: i32) -> String {
+        format!("{}.{shard}", self.group)
+    }
 }
 
 #[derive(Debug, Error)]
@@ -183,7 +191,9 @@ impl Copies {
     pub fn stop(mut self) -> Result<(), Error> {
         self.tell();
         let flows = std::mem::take(&mut self.flows).into_iter();
-        flows.fold(Ok(()), |so_far, (_, thread)| so_far.and(thread.join().map_err(|_| Error::Panicked)))
+        // All of them, whatever becomes of the first.
+        let ended: Vec<_> = flows.map(|(_, thread)| thread.join().map_err(|_| Error::Panicked)).collect();
+        ended.into_iter().collect()
     }
 
     fn tell(&self) {

@@ -77,8 +77,7 @@ impl<'a> Worker<'a> {
     /// Fences whoever had the shard, ends what was left open, reads how far the shard is, and goes on there.
     pub fn start(shared: &'a Shared, number: i32, memory: &mut Memory) -> Result<Self, Ended> {
         let flow = &shared.flow;
-        let (group, id) = (flow.names.mirror_group(&flow.name), flow.names.mirror_transactional_id(&flow.name, number));
-        let mut relay = KafkaRelay::new(&flow.from, &flow.to, &group, &id)?;
+        let mut relay = KafkaRelay::new(&flow.from, &flow.to, &flow.group, &flow.transactional_id(number))?;
         let offsets = TopicPartition::new(&flow.offsets, Partition(number));
         let pairs = (flow.pairs)()?;
         let mut written: Vec<_> = own(shared, number, &pairs).map(|(_, _, _, to)| to).collect();
@@ -141,7 +140,7 @@ impl<'a> Worker<'a> {
     /// For questions about the source.
     pub fn look(&self) -> Result<KafkaReader, Error> {
         let flow = &self.shared.flow;
-        KafkaReader::new(&flow.from, &flow.names.mirror_group(&flow.name))
+        KafkaReader::new(&flow.from, &flow.group)
     }
 }
 

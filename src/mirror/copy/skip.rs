@@ -24,8 +24,7 @@ pub struct Skipped {
 pub fn skip(flow: &Flow, topic: &str, partition: i32, to: i64) -> Result<Skipped, Ended> {
     let key = flow_partition(&flow.name, topic, partition);
     let number = i32::from(shard_of(&key, flow.shards));
-    let (group, id) = (flow.names.mirror_group(&flow.name), flow.names.mirror_transactional_id(&flow.name, number));
-    let mut relay = KafkaRelay::new(&flow.from, &flow.to, &group, &id)?;
+    let mut relay = KafkaRelay::new(&flow.from, &flow.to, &flow.group, &flow.transactional_id(number))?;
     let offsets = TopicPartition::new(&flow.offsets, Partition(number));
     relay.clear(std::slice::from_ref(&offsets))?;
     let mut memory = Memory::default();

@@ -31,7 +31,7 @@ impl Rig {
         let Pairing { flow, offsets, .. } = &pairing;
         let yaml = format!(
             "application: it-{flow}\n\
-             kafka:\n  bootstrap_servers: {target}\n  properties:\n    session.timeout.ms: 3000\n\
+             kafka:\n  bootstrap_servers: {target}\n  properties:\n    session.timeout.ms: 6000\n    heartbeat.interval.ms: 1000\n\
              registry:\n  url: {registry}\n\
              engine:\n  instance: ${{env:FAIRLEAD_TEST_INSTANCE}}\n\
              clusters:\n  old:\n    bootstrap_servers: {source}\n\
@@ -111,11 +111,12 @@ fn killed_at_every_step_of_a_commit_it_loses_nothing_and_doubles_nothing() {
     under_load(&rig.pairing, || {
         for turn in 0..12 {
             // After a few commits, so that there is something behind it.
-            let point = format!("{}=7*off->return(die)", POINTS[turn % POINTS.len()]);
+            let point = format!("{}=3*off->return(die)", POINTS[turn % POINTS.len()]);
             let mut process = rig.start("a", &point);
             let until = std::time::Instant::now() + Duration::from_secs(60);
             while process.is_running() {
-                assert!(std::time::Instant::now() < until, "it does not come to `{point}`:\n{}", rig.log("a"));
+                let told = || rig.log("a").lines().rev().take(20).collect::<Vec<_>>().join("\n");
+                assert!(std::time::Instant::now() < until, "it does not come to `{point}`:\n{}", told());
                 std::thread::sleep(Duration::from_millis(50));
             }
         }
@@ -153,7 +154,7 @@ fn one_that_slept_is_fenced_and_what_it_had_open_is_not_seen() {
         for _ in 0..2 {
             std::thread::sleep(Duration::from_secs(4));
             sleeper.signal("STOP");
-            // Longer than a session (3 s) and a transaction (10 s).
+            // Longer than a session (6 s) and a transaction (10 s).
             std::thread::sleep(Duration::from_secs(14));
             sleeper.signal("CONT");
         }
