@@ -12,7 +12,7 @@
 //! lz4, the same partitions, the same clusters; the brokers' CPU is no part of the figures.
 
 #[path = "../../tests/it/harness/apache.rs"]
-#[allow(dead_code)] // of which tests use more
+#[allow(dead_code, unused_imports)] // of which tests use more
 mod apache;
 mod load;
 mod measure;
@@ -88,23 +88,24 @@ fn main() -> Result<()> {
 }
 
 fn report(bytes: usize, system: System, runs: &[(Drain, Option<Lag>)]) {
-    let median = |of: &dyn Fn(&(Drain, Option<Lag>)) -> f64| {
-        let mut all: Vec<f64> = runs.iter().map(of).collect();
+    let median = |of: fn(&Drain) -> f64| {
+        let mut all: Vec<f64> = runs.iter().map(|(drain, _)| of(drain)).collect();
         all.sort_by(f64::total_cmp);
         all[all.len() / 2]
     };
     let lag = |of: fn(&Lag) -> f64| {
-        let told = runs.iter().all(|(_, lag)| lag.is_some());
-        if told { format!("{:.0}", median(&|(_, lag)| lag.as_ref().map_or(0.0, of))) } else { "-".to_owned() }
+        let mut all: Vec<f64> = runs.iter().filter_map(|(_, lag)| lag.as_ref().map(of)).collect();
+        all.sort_by(f64::total_cmp);
+        all.get(all.len() / 2).map_or_else(|| "-".to_owned(), |median| format!("{median:.0}"))
     };
     println!(
         "| {bytes} B | {} | {:.0} | {:.2} | {:.0} | {:.2} | {:.0} | {} | {} | {} |",
         system.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned()),
-        median(&|(drain, _)| drain.whole.megabytes_per_second()),
-        median(&|(drain, _)| drain.whole.cpu_per_gigabyte()),
-        median(&|(drain, _)| drain.later.megabytes_per_second()),
-        median(&|(drain, _)| drain.later.cpu_per_gigabyte()),
-        median(&|(drain, _)| drain.peak_bytes / 1e6),
+        median(|drain| drain.whole.megabytes_per_second()),
+        median(|drain| drain.whole.cpu_per_gigabyte()),
+        median(|drain| drain.later.megabytes_per_second()),
+        median(|drain| drain.later.cpu_per_gigabyte()),
+        median(|drain| drain.peak_bytes / 1e6),
         lag(|lag| lag.p50_ms),
         lag(|lag| lag.p99_ms),
         lag(|lag| lag.cpu_percent),

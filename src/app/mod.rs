@@ -235,7 +235,9 @@ fn start_workers(
         let reader = KafkaReader::new(&connection, &group)?;
         Ok((Box::new(log) as Box<dyn Log>, Box::new(reader) as Box<dyn Reader>))
     };
-    runtime::run(engine.workers.into(), &shared, Arc::new(connect)).context("no thread for a worker")
+    // An application of mirrors alone has nothing for workers to read.
+    let workers = if topology.sub_topologies.is_empty() { 0 } else { engine.workers.into() };
+    runtime::run(workers, &shared, Arc::new(connect)).context("no thread for a worker")
 }
 
 /// A server that outlives the workers for a moment is not ready.

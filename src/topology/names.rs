@@ -64,11 +64,14 @@ impl Names {
         format!("{}.mirror.{flow}", self.application)
     }
 
+<<<<<<< HEAD
     /// The group that divides a mirror's audits over processes.
     pub fn mirror_audit_group(&self, flow: &str) -> String {
         format!("{}.mirror-audit.{flow}", self.application)
     }
 
+=======
+>>>>>>> mirror-copy
     /// Commands that read outside any group name themselves so: nothing is ever committed to it.
     pub fn reader_group(&self) -> String {
         format!("{}.reader", self.application)
@@ -120,6 +123,7 @@ mod tests {
             names.ingest_group("argo.cdevents"),
             names.ingest_transactional_id("argo.cdevents", "a"),
             names.mirror_group("eu"),
+            names.mirror_audit_group("eu"),
             names.reader_group(),
             names.retry_transactional_id(),
             names.changelog("incident").to_string(),
@@ -128,7 +132,7 @@ mod tests {
         ];
         assert!(derived.iter().all(|name| name.starts_with(&names.prefix())), "{derived:?}");
         assert_eq!(derived[2], "fairlead.engine.a.1");
-        assert_eq!(derived[8], "fairlead.incident-changelog.v1");
+        assert_eq!(names.changelog("incident").as_str(), "fairlead.incident-changelog.v1");
         assert_eq!(names.task_dir(Path::new("/var/lib"), &task), Path::new("/var/lib/fairlead/oncall/3"));
     }
 }
