@@ -64,14 +64,11 @@ impl Names {
         format!("{}.mirror.{flow}", self.application)
     }
 
-<<<<<<< HEAD
     /// The group that divides a mirror's audits over processes.
     pub fn mirror_audit_group(&self, flow: &str) -> String {
         format!("{}.mirror-audit.{flow}", self.application)
     }
 
-=======
->>>>>>> mirror-copy
     /// Commands that read outside any group name themselves so: nothing is ever committed to it.
     pub fn reader_group(&self) -> String {
         format!("{}.reader", self.application)

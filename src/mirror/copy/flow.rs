@@ -126,10 +126,7 @@ impl Shards {
 
     fn stop(&mut self) {
         self.shared.ready.store(false, Ordering::Relaxed);
-<<<<<<< HEAD
         self.shared.first.store(false, Ordering::Relaxed);
-=======
->>>>>>> mirror-copy
         let running: Vec<_> = std::mem::take(&mut self.own).into_values().filter_map(|shard| shard.running).collect();
         running.iter().for_each(|running| running.stop.store(true, Ordering::Relaxed));
         for running in running {
