@@ -108,7 +108,8 @@ pub fn switched(
 ) -> Switched {
     let source = all(&pairing.source, &pairing.topics[0].0, 0).unwrap();
     let target = all(connection, copy, 0).unwrap();
-    let consumer: BaseConsumer = connection.consumer("it.switched").create().unwrap();
+    // Each place waits for what was asked for at the one before.
+    let consumer: BaseConsumer = connection.consumer("it.switched").set("fetch.wait.max.ms", "5").create().unwrap();
     let mut switched = Switched { groups: 0, again: 0, skipped: 0 };
     for (group, position) in positions {
         let Some(offset) = committed.get(group) else { continue };
