@@ -57,7 +57,7 @@ impl Pairing {
             (Topic::from(&*format!("{flow}.{name}")), Topic::from(&*format!("copy.{flow}.{name}")), *partitions)
         };
         let topics: Vec<_> = topics.iter().map(named).collect();
-        let offsets = Topic::from(&*format!("{flow}.offsets"));
+        let offsets = Topic::from(&*format!("it.{flow}-offsets.v1"));
         create(&target, &offsets, SHARDS.into(), &[("retention.ms", "-1")]);
         for (from, to, partitions) in &topics {
             create(&source, from, *partitions, config);
