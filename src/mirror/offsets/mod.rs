@@ -10,6 +10,7 @@
 //! partition by partition, so that a copy can be read a moment before the range that was written with it; but both were written before
 //! either can be read, and the follower does not pass an open transaction.
 //! Not here: how a position is decided (`ranges.rs`).
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // threads that wait, beside modules that must not
 
 pub mod answer;
 mod follower;

@@ -45,7 +45,7 @@ struct Stretch {
 impl Stretch {
     fn is_native(&self, offset: i64) -> bool {
         let after = self.copies.partition_point(|(first, _)| *first <= offset);
-        !after.checked_sub(1).is_some_and(|before| offset < self.copies[before].1)
+        after.checked_sub(1).is_none_or(|before| offset >= self.copies[before].1)
     }
 }
 

@@ -68,6 +68,9 @@ struct Index {
     by_target: BTreeMap<Place, Vec<Place>>,
 }
 
+/// Key and value.
+type Entry = (Box<[u8]>, Box<[u8]>);
+
 impl Index {
     fn put(&mut self, place: Place, known: Known) {
         let target = (known.head.target_topic.clone(), known.head.target_partition);
@@ -325,7 +328,7 @@ impl Store {
         }
     }
 
-    fn all(&self, prefix: &[u8]) -> Result<Vec<(Box<[u8]>, Box<[u8]>)>, Error> {
+    fn all(&self, prefix: &[u8]) -> Result<Vec<Entry>, Error> {
         let mut options = ReadOptions::default();
         options.set_iterate_range(rocksdb::PrefixRange(prefix));
         let found = self.db.iterator_opt(rocksdb::IteratorMode::Start, options);

@@ -14,13 +14,18 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What is found at last, or the test fails.
-pub fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
-    let until = Instant::now() + PATIENCE;
+pub fn until<T>(what: &str, found: impl FnMut() -> Option<T>) -> T {
+    within(PATIENCE, what, found)
+}
+
+/// The same, for what takes longer than most.
+pub fn within<T>(patience: Duration, what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+    let until = Instant::now() + patience;
     loop {
         if let Some(found) = found() {
             return found;
         }
-        assert!(Instant::now() < until, "{what} within {PATIENCE:?}");
+        assert!(Instant::now() < until, "{what} within {patience:?}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }
