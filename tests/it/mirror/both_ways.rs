@@ -88,11 +88,14 @@ fn records_of_both_sides_are_once_on_each_and_positions_are_exact_or_blocked() {
     copies.stop().unwrap();
 }
 
+/// Offsets and values.
+type Seen = [(i64, Vec<u8>)];
+
 /// Each position of the flow's source, carried over: exact, or blocked because no offset is. How many are exact.
 fn carried(
     pairing: &Pairing,
     (offsets, opposite): (&Arc<Offsets>, &Arc<Offsets>),
-    (source, target): (&[(i64, Vec<u8>)], &[(i64, Vec<u8>)]),
+    (source, target): (&Seen, &Seen),
 ) -> usize {
     let carried = Carried::new(pairing, offsets, Some(opposite));
     let from = &pairing.topics[0].0;
