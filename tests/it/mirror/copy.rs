@@ -7,7 +7,7 @@ use fairlead::wire::Admin;
 
 use super::pair::{Pairing, all, create, record};
 use crate::harness::apache::{Kafka, tool};
-use crate::harness::until;
+use crate::harness::{until, within};
 
 fn two() -> (&'static str, &'static str) {
     static OTHER: std::sync::OnceLock<Kafka> = std::sync::OnceLock::new();
@@ -151,7 +151,7 @@ fn a_rate_is_kept() {
 }
 
 fn stopped(copies: &fairlead::mirror::copy::Copies) -> String {
-    let why = until("the flow stops", || copies.stopped());
+    let why = within(Duration::from_secs(240), "the flow stops", || copies.stopped());
     assert!(!copies.ready());
     why
 }

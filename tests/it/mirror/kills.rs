@@ -16,6 +16,12 @@ use crate::harness::registry;
 const POINTS: [&str; 4] =
     ["mirror: before begin", "mirror: after produce", "mirror: before commit", "mirror: after commit"];
 
+/// One after the other: each has two brokers of its own, and is about what happens in time.
+fn alone() -> std::sync::MutexGuard<'static, ()> {
+    static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
 struct Rig {
     pairing: Pairing,
     dir: tempfile::TempDir,
@@ -106,6 +112,7 @@ fn under_load(pairing: &Pairing, what: impl FnOnce()) {
 
 #[test]
 fn killed_at_every_step_of_a_commit_it_loses_nothing_and_doubles_nothing() {
+    let _alone = alone();
     let (source, target) = two();
     let rig = Rig::new(source.bootstrap(), target.bootstrap());
     under_load(&rig.pairing, || {
@@ -128,6 +135,7 @@ fn killed_at_every_step_of_a_commit_it_loses_nothing_and_doubles_nothing() {
 
 #[test]
 fn two_processes_share_a_flow_and_either_may_die() {
+    let _alone = alone();
     let (source, target) = two();
     let rig = Rig::new(source.bootstrap(), target.bootstrap());
     let mut random = Random(7);
@@ -147,6 +155,7 @@ fn two_processes_share_a_flow_and_either_may_die() {
 
 #[test]
 fn one_that_slept_is_fenced_and_what_it_had_open_is_not_seen() {
+    let _alone = alone();
     let (source, target) = two();
     let rig = Rig::new(source.bootstrap(), target.bootstrap());
     let (sleeper, other) = (rig.start("a", ""), rig.start("b", ""));
@@ -167,6 +176,7 @@ fn one_that_slept_is_fenced_and_what_it_had_open_is_not_seen() {
 
 #[test]
 fn brokers_of_both_sides_are_killed_under_it() {
+    let _alone = alone();
     let (mut source, mut target) = two();
     let rig = Rig::new(source.bootstrap(), target.bootstrap());
     let process = rig.start("a", "");
