@@ -126,6 +126,7 @@ impl Formats {
             FactKind::MirrorRange => Fact::MirrorRange(self.decode(bytes, expected)?),
             FactKind::GroupOffset => Fact::GroupOffset(self.decode(bytes, expected)?),
             FactKind::Audit => Fact::Audit(self.decode(bytes, expected)?),
+            FactKind::Sample => Fact::Sample(self.decode(bytes, expected)?),
             FactKind::Own(kind) => Fact::Own(self.open_own(kind, bytes)?),
         })
     }
@@ -148,6 +149,7 @@ impl Formats {
             Fact::MirrorRange(range) => format.encode(range, out),
             Fact::GroupOffset(offset) => format.encode(offset, out),
             Fact::Audit(audit) => format.encode(audit, out),
+            Fact::Sample(sample) => format.encode(sample, out),
             Fact::Own(own) => {
                 envelope::begin(format.id, out);
                 out.extend_from_slice(&own.body);

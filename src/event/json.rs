@@ -23,6 +23,7 @@ impl Fact<'_> {
             Fact::MirrorRange(range) => to_string(range),
             Fact::GroupOffset(offset) => to_string(offset),
             Fact::Audit(audit) => to_string(audit),
+            Fact::Sample(sample) => to_string(sample),
             Fact::Payload(_) | Fact::Own(_) => return None,
         };
         json.ok()
@@ -46,6 +47,7 @@ impl FactKind {
             FactKind::MirrorRange => from_str(json).map(Fact::MirrorRange),
             FactKind::GroupOffset => from_str(json).map(Fact::GroupOffset),
             FactKind::Audit => from_str(json).map(Fact::Audit),
+            FactKind::Sample => from_str(json).map(Fact::Sample),
             FactKind::Payload => return Err("a payload as it was received has no JSON".to_owned()),
             FactKind::Own(own) => return Err(format!("a fact of kind {} has no JSON", own.name)),
         };

@@ -16,6 +16,7 @@ pub mod own;
 pub mod payload;
 pub mod response;
 pub mod rotation;
+pub mod sample;
 pub mod silence;
 pub mod slack;
 pub mod text;
@@ -36,6 +37,7 @@ pub use own::{OwnFact, OwnKind};
 pub use payload::Payload;
 pub use response::{Response, ResponseVerb};
 pub use rotation::{Rotation, Shift};
+pub use sample::Sample;
 pub use silence::{Silence, SilenceMatcher};
 pub use slack::{SlackAction, SlackActionKind, SlackOutcome, SlackStatus};
 pub use text::{Labels, Text};
@@ -60,6 +62,7 @@ pub enum Fact<'a> {
     MirrorRange(MirrorRange),
     GroupOffset(GroupOffset),
     Audit(Audit),
+    Sample(Sample<'a>),
     Own(OwnFact<'a>),
 }
 
@@ -80,6 +83,7 @@ impl Fact<'_> {
             Fact::MirrorRange(_) => FactKind::MirrorRange,
             Fact::GroupOffset(_) => FactKind::GroupOffset,
             Fact::Audit(_) => FactKind::Audit,
+            Fact::Sample(_) => FactKind::Sample,
             Fact::Own(own) => FactKind::Own(own.kind),
         }
     }
@@ -101,6 +105,7 @@ impl Fact<'_> {
             Fact::MirrorRange(range) => &range.flow_partition,
             Fact::GroupOffset(offset) => &offset.group,
             Fact::Audit(audit) => &audit.flow_partition,
+            Fact::Sample(sample) => &sample.series,
             Fact::Own(own) => &own.key,
         }
     }
@@ -121,6 +126,7 @@ impl Fact<'_> {
             Fact::MirrorRange(range) => Fact::MirrorRange(range),
             Fact::GroupOffset(offset) => Fact::GroupOffset(offset),
             Fact::Audit(audit) => Fact::Audit(audit),
+            Fact::Sample(sample) => Fact::Sample(sample.into_owned()),
             Fact::Own(own) => Fact::Own(own.into_owned()),
         }
     }
@@ -131,6 +137,13 @@ impl<'a> TryFrom<Fact<'a>> for Alert<'a> {
     type Error = FactKind;
     fn try_from(fact: Fact<'a>) -> Result<Self, FactKind> {
         if let Fact::Alert(alert) = fact { Ok(alert) } else { Err(fact.kind()) }
+    }
+}
+
+impl<'a> TryFrom<Fact<'a>> for Sample<'a> {
+    type Error = FactKind;
+    fn try_from(fact: Fact<'a>) -> Result<Self, FactKind> {
+        if let Fact::Sample(sample) = fact { Ok(sample) } else { Err(fact.kind()) }
     }
 }
 
@@ -166,13 +179,14 @@ pub enum FactKind {
     MirrorRange,
     GroupOffset,
     Audit,
+    Sample,
     #[serde(skip)]
     Own(&'static OwnKind),
 }
 
 impl FactKind {
     /// Those that ship.
-    pub const ALL: [FactKind; 14] = [
+    pub const ALL: [FactKind; 15] = [
         FactKind::Alert,
         FactKind::Deploy,
         FactKind::Incident,
@@ -187,6 +201,7 @@ impl FactKind {
         FactKind::MirrorRange,
         FactKind::GroupOffset,
         FactKind::Audit,
+        FactKind::Sample,
     ];
 
     pub fn name(self) -> &'static str {
@@ -205,6 +220,7 @@ impl FactKind {
             FactKind::MirrorRange => "mirror_range",
             FactKind::GroupOffset => "group_offset",
             FactKind::Audit => "audit",
+            FactKind::Sample => "sample",
             FactKind::Own(own) => own.name,
         }
     }
@@ -224,6 +240,7 @@ impl FactKind {
             FactKind::Rotation => "rotation",
             FactKind::MirrorRange | FactKind::Audit => "flow partition",
             FactKind::GroupOffset => "group",
+            FactKind::Sample => "series",
             FactKind::Own(own) => own.keyed_by,
         }
     }
@@ -245,6 +262,7 @@ impl FactKind {
             FactKind::MirrorRange => include_str!("../../schemas/mirror_range.avsc"),
             FactKind::GroupOffset => include_str!("../../schemas/group_offset.avsc"),
             FactKind::Audit => include_str!("../../schemas/audit.avsc"),
+            FactKind::Sample => include_str!("../../schemas/sample.avsc"),
             FactKind::Own(own) => own.schema_json,
         }
     }

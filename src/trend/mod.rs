@@ -34,10 +34,13 @@ mod ring;
 pub mod rule;
 pub mod same_time;
 mod season;
+pub mod select;
+pub mod series;
 pub mod shift;
 mod slope;
 #[cfg(test)]
 mod tests;
+mod text;
 pub mod unusual;
 
 use serde::{Deserialize, Serialize};

@@ -11,7 +11,7 @@ use apache_avro::writer::datum::GenericDatumWriter;
 use fairlead::codec::avro;
 use fairlead::event::{
     ActionRun, Alert, Audit, Cause, Deploy, FactKind, GroupOffset, Incident, MirrorRange, Payload, Response, Rotation,
-    Silence, SlackAction, SlackOutcome,
+    Sample, Silence, SlackAction, SlackOutcome,
 };
 use fairlead::topology::dead_letter::{self, DeadLetter};
 use fairlead::topology::journal::{self, Journal};
@@ -169,6 +169,7 @@ fn check(name: &str, schema: &Schema, json: &str) {
         "mirror_range" => laws::<MirrorRange>(schema, json, &apache, &narrow),
         "group_offset" => laws::<GroupOffset>(schema, json, &apache, &narrow),
         "audit" => laws::<Audit>(schema, json, &apache, &narrow),
+        "sample" => laws::<Sample<'_>>(schema, json, &apache, &narrow),
         "slack_outcome" => laws::<SlackOutcome>(schema, json, &apache, &narrow),
         "journal" => laws::<Journal>(schema, json, &apache, &narrow),
         "dead_letter" => laws::<DeadLetter>(schema, json, &apache, &narrow),

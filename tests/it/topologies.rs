@@ -147,6 +147,7 @@ fn fact(kind: FactKind, json: &str) -> Fact<'static> {
         FactKind::MirrorRange => Fact::MirrorRange(serde_json::from_str(json).unwrap()),
         FactKind::GroupOffset => Fact::GroupOffset(serde_json::from_str(json).unwrap()),
         FactKind::Audit => Fact::Audit(serde_json::from_str(json).unwrap()),
+        FactKind::Sample => Fact::Sample(serde_json::from_str(json).unwrap()).into_owned(),
         FactKind::Own(_) => panic!("no example is of an own fact"),
     }
 }
@@ -167,6 +168,7 @@ fn json(fact: &Fact<'_>) -> Value {
         Fact::MirrorRange(fact) => serde_json::to_value(fact),
         Fact::GroupOffset(fact) => serde_json::to_value(fact),
         Fact::Audit(fact) => serde_json::to_value(fact),
+        Fact::Sample(fact) => serde_json::to_value(fact),
         Fact::Own(_) => panic!("no example is of an own fact"),
     }
     .unwrap()

@@ -245,7 +245,7 @@ fn every_wrong_value_of_a_file_is_told_at_once() {
             level.yaml:8:11: `when` is missing; add it
             level.yaml:8:13: `wehn` is unknown; did you mean `when`?
             level.yaml:9:34: expected a whole number, not negative, found `soon`
-            topics.yaml:2:29: `alarm` is unknown; known: action_run, alert, audit, cause, deploy, group_offset, incident, mirror_range, payload, response, rotation, silence, slack_action, slack_outcome
+            topics.yaml:2:29: `alarm` is unknown; known: action_run, alert, audit, cause, deploy, group_offset, incident, mirror_range, payload, response, rotation, sample, silence, slack_action, slack_outcome
             topics.yaml:2:48: expected a whole number, found `many`
             topics.yaml:2:54: `retention` is unknown; did you mean `retention_ms`?
             topics.yaml:3:50: a topic has 1 to 1024 partitions, not 0
