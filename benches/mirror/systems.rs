@@ -9,11 +9,13 @@ use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use fairlead::clock::Clock;
 use fairlead::codec::Formats;
+use fairlead::log;
 use fairlead::log::admin::{TopicPlan, ensure_topics};
 use fairlead::log::client::Connection;
 use fairlead::mirror::copy::{Copies, Flow, Pair};
 use fairlead::record::Topic;
 use fairlead::runtime::SchemaAnswer;
+use fairlead::wire::Admin;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord};
@@ -147,8 +149,13 @@ fn fairlead(source: &str, target: &str, topic: &str, copy: &str, partitions: i32
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(ensure_topics(&to, &[offsets]))?;
-    let pair =
-        Pair { from: Topic::from(topic), topic_id: None, partitions, to: Topic::from(copy), to_partitions: partitions };
+    let admin = Admin::new(&from)?;
+    let ids = move |names: &[String]| {
+        runtime.block_on(admin.topic_ids(names)).map_err(|error| log::Error::Unavailable(error.to_string()))
+    };
+    let topic_id = ids(&[topic.to_owned()])?.into_iter().next().map(|(_, id)| id);
+    let (from_topic, to_topic) = (Topic::from(topic), Topic::from(copy));
+    let pair = Pair { from: from_topic, topic_id, partitions, to: to_topic, to_partitions: partitions };
     let flow = Flow {
         name: "bench".to_owned(),
         from,
@@ -160,6 +167,7 @@ fn fairlead(source: &str, target: &str, topic: &str, copy: &str, partitions: i32
         rate_bytes_max: None,
         refresh: Duration::from_secs(30),
         pairs: Arc::new(move || Ok(vec![pair.clone()])),
+        ids: Arc::new(ids),
         native: None,
         formats: Arc::new(Formats::shipped()),
         schemas: Arc::new(|_| SchemaAnswer::NotFound),

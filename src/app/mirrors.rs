@@ -13,8 +13,9 @@ use crate::clock::Clock;
 use crate::codec::{Format, Formats};
 use crate::event::FactKind;
 use crate::log;
+use crate::log::client::Connection;
 use crate::mirror::audit::{Continuous, Counters};
-use crate::mirror::copy::{Copies, Flow, IsNative, Pair, Pairs};
+use crate::mirror::copy::{Copies, Flow, IsNative, Pair, Pairs, TopicIds};
 use crate::mirror::provision::{Error, FlowConfig, Provision, Provisioned};
 use crate::record::Topic;
 use crate::topology::names::value_subject;
@@ -118,6 +119,7 @@ async fn flow(
     Ok(Flow {
         name: name.clone(),
         pairs: pairs(name.clone(), provision, first, refresh, native.is_some()),
+        ids: ids(&config.source.connection)?,
         from: config.source.connection,
         to: config.target.connection,
         offsets,
@@ -152,6 +154,16 @@ fn pairs(flow: String, provision: Provision, first: Provisioned, refresh: Durati
         // What is copied back must be told from copies: else it would go round.
         Ok(told.topics.iter().filter(|topic| tells || !topic.reverse).map(pair).collect())
     })
+}
+
+fn ids(source: &Connection) -> Result<TopicIds> {
+    let (admin, handle) = (wire::Admin::new(source)?, Handle::current());
+    Ok(Arc::new(move |names| {
+        handle.block_on(admin.topic_ids(names)).map_err(|error| match error {
+            wire::Error::Unavailable(why) => log::Error::Unavailable(why),
+            error => log::Error::Fatal(error.to_string()),
+        })
+    }))
 }
 
 fn pair(topic: &crate::mirror::provision::Copied) -> Pair {

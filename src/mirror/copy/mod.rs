@@ -13,7 +13,8 @@
 //! | after the commit      | there             | goes on behind them                                   |
 //!
 //! Invariants: progress is only what the ranges on the target say, read after the fence; a transaction that failed in any way is never
-//! mended but done anew by a successor, in this process or another. What would lose or double records stops the flow, and the log, the
+//! mended but done anew by a successor, in this process or another. No record of a topic that was created anew is committed as one of the
+//! old: the ids are asked for after the last record of a transaction was taken, of who served it. What would lose or double records stops the flow, and the log, the
 //! metrics and `/readyz` say so until somebody has decided.
 //!
 //! Not here: which topics there are and what they are called (the caller's [`Pairs`]), creating them, groups, audits.
@@ -26,6 +27,7 @@ mod recover;
 mod skip;
 mod worker;
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -61,6 +63,10 @@ pub struct Pair {
 /// Which pairs there are now; asked at the start of a shard and every [`Flow::refresh`]. Called from a shard's thread, may block.
 pub type Pairs = Arc<dyn Fn() -> Result<Vec<Pair>, log::Error> + Send + Sync>;
 
+/// Names and Kafka's ids of these topics of the source, as every broker tells that leads a partition of them; asked before each commit
+/// for what is committed. Called from a shard's thread, may block.
+pub type TopicIds = Arc<dyn Fn(&[String]) -> Result<BTreeSet<(String, String)>, log::Error> + Send + Sync>;
+
 /// Whether a record of the source is no copy itself; asked of a reverse mirror's records before each is copied.
 pub type IsNative = Arc<dyn Fn(&TopicPartition, i64) -> Result<bool, log::Error> + Send + Sync>;
 
@@ -80,6 +86,7 @@ pub struct Flow {
     pub rate_bytes_max: Option<u64>,
     pub refresh: Duration,
     pub pairs: Pairs,
+    pub ids: TopicIds,
     /// Without it every record is copied.
     pub native: Option<IsNative>,
     /// The ranges' schema among them.

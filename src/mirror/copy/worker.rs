@@ -226,6 +226,7 @@ impl<'a> Worker<'a> {
             self.relay.begin()?;
         }
         failpoint::log("mirror: after produce")?;
+        self.same_topics()?;
         for (slot, delivered) in self.relay.settle()? {
             let run = Run { source: delivered.source, target: delivered.target, count: delivered.count };
             self.lanes[slot].0.delivered(run).map_err(|refused| Error::Abort(refused.to_string()))?;
@@ -255,6 +256,23 @@ impl<'a> Worker<'a> {
         self.relay.commit()?;
         failpoint::log("mirror: after commit")?;
         self.done(&told);
+        Ok(())
+    }
+
+    /// What was taken is of the topics that were copied so far.
+    fn same_topics(&self) -> Result<(), Ended> {
+        let taken = self.moved.iter().map(|slot| &self.lanes[*slot].0);
+        let known = taken.filter(|lane| lane.taken().0 > 0 && lane.frontier.topic_id.is_some());
+        let mut lanes: BTreeMap<&str, Vec<&Lane>> = BTreeMap::new();
+        known.for_each(|lane| lanes.entry(lane.from.topic.as_str()).or_default().push(lane));
+        if lanes.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<String> = lanes.keys().map(|name| (*name).to_owned()).collect();
+        for (name, id) in (self.shared.flow.ids)(&names)? {
+            let lanes = lanes.get(&*name).into_iter().flatten();
+            lanes.map(|lane| lane.frontier.same_topic(&lane.key, Some(&id))).collect::<Result<(), _>>()?;
+        }
         Ok(())
     }
 

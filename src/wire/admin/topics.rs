@@ -1,7 +1,8 @@
 //! The cluster, its topics, and how they are created, grown and deleted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use futures_util::future::join_all;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
@@ -14,6 +15,7 @@ use openssl::base64::encode_block;
 
 use super::{Admin, Named, Outcomes, Right, known, text};
 use crate::wire::cluster::{BROKER_TIMEOUT_MS, Patience, Whom};
+use crate::wire::connection::Failure;
 use crate::wire::error::{Error, Refusal};
 use crate::wire::{BrokerView, ClusterView, NewTopic, PartitionView, TopicView};
 
@@ -71,19 +73,39 @@ impl Admin {
     async fn topics_of(&self, names: Option<&[String]>) -> Result<Vec<TopicView>, Error> {
         let mut patience = Patience::to(SEE.what);
         loop {
-            let make = |_| {
-                let asked = names.map(|names| {
-                    let topic = |name: &String| MetadataRequestTopic::default().with_name(Some(topic_name(name)));
-                    names.iter().map(topic).collect()
-                });
-                MetadataRequest::default().with_topics(asked).with_allow_auto_topic_creation(false)
-            };
-            let told = self.cluster.insist(Whom::Any, &mut patience, make).await?;
+            let told = self.cluster.insist(Whom::Any, &mut patience, |_| metadata(names)).await?;
             self.cluster.learn(&told);
             match read(told) {
                 Ok(topics) => return Ok(topics),
                 Err((_, refusal)) if refusal.passes() => patience.after_refusal(&refusal).await?,
                 Err((name, refusal)) => return Err(SEE.error(refusal, &name)),
+            }
+        }
+    }
+
+    /// Pairs of name and id, as every broker tells that leads a partition of these topics, so that whoever just read from one of them
+    /// finds the id of what it read: a broker learns that a topic was created anew before it serves it, others may learn it later, and
+    /// then a name has two. Brokers before Kafka 2.8 tell none.
+    pub async fn topic_ids(&self, names: &[String]) -> Result<BTreeSet<(String, String)>, Error> {
+        let mut patience = Patience::to(SEE.what);
+        loop {
+            let mut topics = self.topics_of(Some(names)).await?;
+            let partitions = topics.iter().flat_map(|topic| &topic.partitions);
+            let leaders: BTreeSet<i32> = partitions.filter_map(|partition| partition.leader).collect();
+            let asked = leaders.iter().map(|leader| self.cluster.ask(Whom::Broker(*leader), |_| metadata(Some(names))));
+            let mut broken = None;
+            for told in join_all(asked).await {
+                match told.map(read) {
+                    Ok(Ok(told)) => topics.extend(told),
+                    Ok(Err((_, refusal))) if refusal.passes() => broken = Some(Failure::Passing(refusal.to_string())),
+                    Ok(Err((name, refusal))) => return Err(SEE.error(refusal, &name)),
+                    Err(failure) => broken = Some(failure),
+                }
+            }
+            match broken {
+                None => return Ok(topics.into_iter().filter_map(|topic| Some((topic.name, topic.id?))).collect()),
+                // Perhaps another broker leads by now.
+                Some(failure) => patience.after(failure).await?,
             }
         }
     }
@@ -162,6 +184,14 @@ impl Admin {
         }
         Ok(outcomes)
     }
+}
+
+fn metadata(names: Option<&[String]>) -> MetadataRequest {
+    let asked = names.map(|names| {
+        let topic = |name: &String| MetadataRequestTopic::default().with_name(Some(topic_name(name)));
+        names.iter().map(topic).collect()
+    });
+    MetadataRequest::default().with_topics(asked).with_allow_auto_topic_creation(false)
 }
 
 /// Or the first topic that cannot be told, and why.

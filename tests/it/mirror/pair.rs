@@ -68,6 +68,11 @@ impl Pairing {
 
     pub fn flow(&self) -> Flow {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime = Arc::new(runtime);
+        let (looks, admin) = (runtime.clone(), Admin::new(&self.source).unwrap());
+        let ids = move |names: &[String]| {
+            looks.block_on(admin.topic_ids(names)).map_err(|error| Error::Unavailable(error.to_string()))
+        };
         let (from, to) = (Admin::new(&self.source).unwrap(), Admin::new(&self.target).unwrap());
         let topics = self.topics.clone();
         let pairs = move || {
@@ -100,6 +105,7 @@ impl Pairing {
             rate_bytes_max: None,
             refresh: Duration::from_secs(1),
             pairs: Arc::new(pairs),
+            ids: Arc::new(ids),
             native: None,
             formats: Arc::new(Formats::shipped()),
             schemas: Arc::new(|_| SchemaAnswer::NotFound),
