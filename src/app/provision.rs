@@ -66,8 +66,7 @@ fn flow(
     name: &str,
     mirror: &Mirror,
 ) -> Result<FlowConfig> {
-    let renames =
-        |mirror: &Mirror| Renames::new(&mirror.topics, &mirror.exclude).map_err(|why| anyhow!("mirrors.{name}: {why}"));
+    let renames = |mirror: &Mirror| Renames::of(mirror).map_err(|why| anyhow!("mirrors.{name}: {why}"));
     let opposite = mirrors.values().filter(|other| other.from == mirror.to && other.to == mirror.from);
     Ok(FlowConfig {
         name: name.to_owned(),

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use regex_lite::Regex;
 
+use super::naming::Naming;
 use super::rename::{Rename, captures_of, whole};
 use super::{Groups, Mirror, Mirrors, TopicConfig};
 use crate::event::words::suggest;
@@ -103,6 +104,8 @@ impl Told {
         if mirror.topics.is_empty() {
             self.say("topics", "nothing would be copied; write `- { topic: orders, to: shop.orders.v1 }`");
         }
+        // One that cannot be read is complained about at its own place.
+        let rule = mirror.naming.as_ref().map(Naming::rule);
         for (at, rename) in mirror.topics.iter().enumerate() {
             let path = format!("topics[{at}]");
             match rename {
@@ -114,6 +117,15 @@ impl Told {
                     }
                 }
                 Rename::Pattern { pattern, to } => self.pattern(&path, pattern, to, mirror.merge),
+                Rename::ByRule { pattern, .. } => match rename.to(mirror.naming.as_ref()) {
+                    Ok(to) => self.pattern(&path, pattern, &to, mirror.merge),
+                    Err(why) => self.say(&path, why),
+                },
+            }
+            if let (Rename::Topic { to, .. }, Some(Ok(rule))) = (rename, &rule)
+                && let Err(why) = rule.against(to)
+            {
+                self.say(&format!("{path}.to"), why);
             }
         }
         self.reached(&mirror.topics);
@@ -155,7 +167,9 @@ impl Told {
             let Rename::Topic { topic, .. } = rename else { continue };
             let first = topics[..at].iter().position(|before| match before {
                 Rename::Topic { topic: this, .. } => this == topic,
-                Rename::Pattern { pattern, .. } => whole(pattern).is_ok_and(|pattern| pattern.is_match(topic)),
+                Rename::Pattern { pattern, .. } | Rename::ByRule { pattern, .. } => {
+                    whole(pattern).is_ok_and(|pattern| pattern.is_match(topic))
+                }
             });
             if let Some(first) = first {
                 let message = format!("topics[{first}] takes `{topic}` before this; put this line above it");
@@ -353,6 +367,35 @@ mod tests {
         for (told, expected) in told.iter().zip(expected) {
             assert!(told.starts_with(expected), "{told}\n{expected}");
         }
+    }
+
+    #[test]
+    fn copies_follow_the_naming_rule_or_are_named_by_it() {
+        let naming: Naming = serde_json::from_str(
+            r#"{"template": "{domain}.{name}.v{n}", "fields": {"domain": "shop|pay", "name": "[a-z]+", "n": "[0-9]+"}}"#,
+        )
+        .unwrap();
+        let json = r#"{"m": {"from": "old", "topics": [
+            {"pattern": "legacy-(?<domain>[a-z]+)-(?<name>.+)", "fields": {"n": "1"}},
+            {"pattern": "x-(?<name>.+)", "fields": {"n": "1"}},
+            {"pattern": "y-(?<name>.+)", "fields": {"n": "one", "domain": "shop"}},
+            {"topic": "orders", "to": "shop.orders"},
+            {"topic": "pays", "to": "pay.pays.v2"}]}}"#;
+        let mut mirrors: Mirrors = serde_json::from_str(json).unwrap();
+        let unnamed = problems(&mirrors, ["old"].into_iter());
+        assert!(unnamed.len() == 3 && unnamed[0].contains("write `to`, or a section `naming`"), "{unnamed:#?}");
+        mirrors.values_mut().for_each(|mirror| mirror.naming = Some(naming.clone()));
+        let told = problems(&mirrors, ["old"].into_iter());
+        let expected = [
+            "mirrors.m.topics[1]: the naming rule asks for `domain`; name a group",
+            "mirrors.m.topics[2]: n `one` does not match `[0-9]+`",
+            "mirrors.m.topics[3].to: `shop.orders` does not follow the naming rule `{domain}.{name}.v{n}`",
+        ];
+        assert_eq!(told.len(), expected.len(), "{told:#?}");
+        assert!(told.iter().zip(expected).all(|(told, expected)| told.starts_with(expected)), "{told:#?}");
+        let renames = super::super::rename::Renames::new(&mirrors["m"].topics[..1], &[], Some(&naming)).unwrap();
+        assert_eq!(renames.target("legacy-pay-bills").as_deref(), Some("pay.bills.v1"));
+        assert!(renames.follows_rule("pay.bills.v1").is_ok() && renames.follows_rule("stock.bills.v1").is_err());
     }
 
     #[test]

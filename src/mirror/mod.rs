@@ -18,6 +18,7 @@ pub mod copy;
 pub mod group;
 #[cfg(feature = "runtime")]
 pub mod groups;
+pub mod naming;
 #[cfg(feature = "runtime")]
 pub mod offsets;
 pub mod pace;

@@ -1,8 +1,13 @@
-//! What a topic is called on the other side: by a table, or by patterns whose captures the new name is made of.
+//! What a topic is called on the other side: by a table, by patterns whose captures the new name is made of, or by the naming rule.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::disallowed_macros)]
+
+use std::collections::BTreeMap;
 
 use regex_lite::Regex;
 use serde::Deserialize;
+
+use super::Mirror;
+use super::naming::{self, Naming};
 
 /// One line of a mirror's `topics`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -12,6 +17,8 @@ pub enum Rename {
     Topic { topic: String, to: String },
     /// Every topic the whole name of which matches; `$1`, `${name}` in `to` are what its groups matched.
     Pattern { pattern: String, to: String },
+    /// Every topic the whole name of which matches; its groups, and these fields, fill the naming rule's template.
+    ByRule { pattern: String, fields: BTreeMap<String, String> },
 }
 
 /// As it is written.
@@ -19,18 +26,41 @@ pub enum Rename {
 struct Line {
     topic: Option<String>,
     pattern: Option<String>,
-    to: String,
+    to: Option<String>,
+    fields: Option<BTreeMap<String, String>>,
 }
 
 impl TryFrom<Line> for Rename {
     type Error = String;
 
-    fn try_from(Line { topic, pattern, to }: Line) -> Result<Self, String> {
-        match (topic, pattern) {
-            (Some(topic), None) => Ok(Self::Topic { topic, to }),
-            (None, Some(pattern)) => Ok(Self::Pattern { pattern, to }),
-            (None, None) => Err("it names nothing to copy; write `topic` or `pattern`".to_owned()),
-            (Some(_), Some(_)) => Err("`topic` and `pattern` exclude each other; make two lines of it".to_owned()),
+    fn try_from(Line { topic, pattern, to, fields }: Line) -> Result<Self, String> {
+        match (topic, pattern, to, fields) {
+            (Some(topic), None, Some(to), None) => Ok(Self::Topic { topic, to }),
+            (None, Some(pattern), Some(to), None) => Ok(Self::Pattern { pattern, to }),
+            (None, Some(pattern), None, fields) => Ok(Self::ByRule { pattern, fields: fields.unwrap_or_default() }),
+            (None, None, ..) => Err("it names nothing to copy; write `topic` or `pattern`".to_owned()),
+            (Some(_), Some(_), ..) => Err("`topic` and `pattern` exclude each other; make two lines of it".to_owned()),
+            (_, _, Some(_), Some(_)) => {
+                Err("`to` and `fields` exclude each other; the fields are the naming rule's".to_owned())
+            }
+            (Some(_), None, None, _) => {
+                Err("its copy has no name; write `to` (`fields` are for a `pattern`)".to_owned())
+            }
+        }
+    }
+}
+
+impl Rename {
+    /// Under which name, as a line with `to` says it.
+    pub fn to(&self, naming: Option<&Naming>) -> Result<String, String> {
+        match self {
+            Self::Topic { to, .. } | Self::Pattern { to, .. } => Ok(to.clone()),
+            Self::ByRule { pattern, fields } => {
+                let naming = naming.ok_or("its copies have no name; write `to`, or a section `naming`")?;
+                let pattern = whole(pattern)?;
+                let groups: Vec<&str> = pattern.capture_names().flatten().collect();
+                naming.to(&groups, fields)
+            }
         }
     }
 }
@@ -40,6 +70,7 @@ impl TryFrom<Line> for Rename {
 pub struct Renames {
     rules: Vec<Rule>,
     exclude: Vec<Regex>,
+    naming: Option<naming::Rule>,
 }
 
 #[derive(Clone, Debug)]
@@ -49,17 +80,29 @@ enum Rule {
 }
 
 impl Renames {
-    /// Fails with the pattern that is none, and why.
-    pub fn new(topics: &[Rename], exclude: &[String]) -> Result<Self, String> {
+    /// Of a mirror. Fails with the pattern that is none, and why.
+    pub fn of(mirror: &Mirror) -> Result<Self, String> {
+        Self::new(&mirror.topics, &mirror.exclude, mirror.naming.as_ref())
+    }
+
+    pub fn new(topics: &[Rename], exclude: &[String], naming: Option<&Naming>) -> Result<Self, String> {
         let rule = |rename: &Rename| {
+            let to = rename.to(naming)?;
             Ok(match rename {
-                Rename::Topic { topic, to } => Rule::Topic { topic: topic.clone(), to: to.clone() },
-                Rename::Pattern { pattern, to } => Rule::Pattern { pattern: whole(pattern)?, to: to.clone() },
+                Rename::Topic { topic, .. } => Rule::Topic { topic: topic.clone(), to },
+                Rename::Pattern { pattern, .. } | Rename::ByRule { pattern, .. } => {
+                    Rule::Pattern { pattern: whole(pattern)?, to }
+                }
             })
         };
         let rules = topics.iter().map(rule).collect::<Result<_, String>>()?;
         let exclude = exclude.iter().map(|pattern| whole(pattern)).collect::<Result<_, _>>()?;
-        Ok(Self { rules, exclude })
+        Ok(Self { rules, exclude, naming: naming.map(Naming::rule).transpose()? })
+    }
+
+    /// Whether a copy may be called so, as far as the naming rule goes.
+    pub fn follows_rule(&self, target: &str) -> Result<(), String> {
+        self.naming.as_ref().map_or(Ok(()), |rule| rule.against(target))
     }
 
     /// The name of its copy; `None`: it is not copied.
@@ -114,12 +157,12 @@ mod tests {
             Rename::Pattern { pattern: "legacy-(?<domain>[a-z]+)-(.*)".into(), to: "${domain}.$2.v1".into() },
             Rename::Pattern { pattern: "plain.*".into(), to: "$0".into() },
         ];
-        let renames = Renames::new(&topics, &["plain-secret".into()]).unwrap();
+        let renames = Renames::new(&topics, &["plain-secret".into()], None).unwrap();
         let named = |topic| renames.target(topic);
         assert_eq!(named("orders").as_deref(), Some("shop.orders.v1"));
         assert_eq!(named("legacy-pay-events").as_deref(), Some("pay.events.v1"));
         assert_eq!(named("plain-text").as_deref(), Some("plain-text"));
         assert_eq!((named("plain-secret"), named("my-orders"), named("xlegacy-pay-events")), (None, None, None));
-        assert!(Renames::new(&[], &["(".into()]).unwrap_err().contains("`(`"));
+        assert!(Renames::new(&[], &["(".into()], None).unwrap_err().contains("`(`"));
     }
 }

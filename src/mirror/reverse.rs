@@ -28,9 +28,9 @@ pub fn written_out<'t>(
     let Some(forward) = mirror.reverse_of.as_ref().and_then(|forward| mirrors.get(forward)) else {
         return Ok(mirror.clone());
     };
-    let renames = Renames::new(&forward.topics, &forward.exclude)?;
+    let renames = Renames::of(forward)?;
     let names = inverted(&renames, originals)?.into_iter().map(|(topic, to)| Rename::Topic { topic, to }).collect();
-    Ok(Mirror { from: forward.to.clone(), to: forward.from.clone(), topics: names, ..mirror.clone() })
+    Ok(Mirror { from: forward.to.clone(), to: forward.from.clone(), topics: names, naming: None, ..mirror.clone() })
 }
 
 /// By the copy's name, that of its original: over the topics that the forward flow can read. Fails with the copy that has several.
@@ -76,7 +76,7 @@ alone: { to: older, topics: [{ topic: a, to: b }] }
     #[test]
     fn names_are_inverted_where_they_can_be() {
         let pattern = Rename::Pattern { pattern: "([a-z])-?([a-z])".into(), to: "$1.$2".into() };
-        let renames = Renames::new(&[pattern], &[]).unwrap();
+        let renames = Renames::new(&[pattern], &[], None).unwrap();
         let found = inverted(&renames, ["a-b", "cd", "long name"]).unwrap();
         assert_eq!(found, BTreeMap::from([("a.b".into(), "a-b".into()), ("c.d".into(), "cd".into())]));
         assert!(inverted(&renames, ["a-b", "ab"]).unwrap_err().contains("`a.b` is the copy of `a-b` and of `ab`"));

@@ -145,6 +145,7 @@ fn pair(renames: &Renames, source: &str, target: String, names: Names<'_>) -> Re
     if !is_topic_name(&target) {
         return Err(format!("{}; mend the line under `topics` that makes it", no_topic_name(&target)));
     }
+    renames.follows_rule(&target).map_err(|why| format!("{why}; mend the line under `topics` that makes it"))?;
     if target.starts_with("__") || (names.own)(&target) {
         return Err(format!("`{target}` is the name of a topic of Kafka's or fairlead's own; choose another"));
     }
@@ -189,7 +190,7 @@ mod tests {
     }
 
     fn select(topics: &[Rename], merge: bool, source: &[&str], target: &[&str], opposite: &[Renames]) -> Selection {
-        let renames = Renames::new(topics, &[]).unwrap();
+        let renames = Renames::new(topics, &[], None).unwrap();
         let own = |name: &str| name.starts_with("fairlead.") || name.starts_with("migration.");
         let names = Names { source: &set(source), target: &set(target), own: &own, opposite };
         Selection::of(&renames, topics, merge, names)
@@ -242,8 +243,20 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_that_does_not_follow_the_naming_rule_is_told_with_its_topic() {
+        let naming = serde_json::from_str(r#"{"template": "{name}.v1", "fields": {"name": "[a-z]+"}}"#).unwrap();
+        let topics = [pattern("x-(.*)", "$1.v1")];
+        let renames = Renames::new(&topics, &[], Some(&naming)).unwrap();
+        let names = Names { source: &set(&["x-a", "x-B"]), target: &set(&[]), own: &|_| false, opposite: &[] };
+        let told = Selection::of(&renames, &topics, false, names);
+        assert_eq!(pairs(&told), [("x-a", "a.v1")]);
+        assert_eq!(told.problems[0].topic.as_deref(), Some("x-B"));
+        assert!(told.problems[0].message.starts_with("`B.v1` does not follow the naming rule"), "{told:?}");
+    }
+
+    #[test]
     fn the_way_back_is_a_reverse_and_a_way_round_is_a_loop() {
-        let back = [Renames::new(&table(&[("shop.orders.v1", "orders")]), &[]).unwrap()];
+        let back = [Renames::new(&table(&[("shop.orders.v1", "orders")]), &[], None).unwrap()];
         let there = select(
             &table(&[("orders", "shop.orders.v1"), ("pays", "shop.pays.v1")]),
             false,
@@ -252,7 +265,7 @@ mod tests {
             &back,
         );
         assert_eq!(there.pairs.iter().map(|pair| pair.reverse).collect::<Vec<_>>(), [true, false]);
-        let round = [Renames::new(&[pattern("new-(.*)", "old-new-$1")], &[]).unwrap()];
+        let round = [Renames::new(&[pattern("new-(.*)", "old-new-$1")], &[], None).unwrap()];
         let told = select(&[pattern("(.*)", "new-$1")], false, &["a"], &[], &round);
         assert_eq!(told.pairs, []);
         assert!(told.problems[0].message.contains("copied back to `old-new-a`"), "{told:?}");
@@ -281,7 +294,7 @@ mod tests {
         ) {
             let mut topics: Vec<_> = lines.iter().map(|(topic, to)| Rename::Topic { topic: topic.clone(), to: to.clone() }).collect();
             topics.push(pattern("a(.*)", &to));
-            let renames = Renames::new(&topics, &["b.*".into()]).unwrap();
+            let renames = Renames::new(&topics, &["b.*".into()], None).unwrap();
             let names = Names { source: &source, target: &target, own: &|name| name == "a_a", opposite: &[] };
             let selection = Selection::of(&renames, &topics, merge, names);
             let sources: BTreeSet<_> = selection.pairs.iter().map(|pair| &pair.source).collect();

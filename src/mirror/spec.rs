@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::naming::Naming;
 use super::rename::Rename;
 
 /// By name: that of the flow, which is part of keys and of transactional ids.
@@ -24,6 +25,9 @@ pub struct Mirror {
     /// The first that matches a topic names its copy; a topic that none matches is not copied.
     #[serde(default)]
     pub topics: Vec<Rename>,
+    /// The topology's naming rule, if it has one; of a way back none, for names are the old ones there.
+    #[serde(skip)]
+    pub naming: Option<Naming>,
     /// Patterns of topics that are not copied, whatever `topics` says.
     #[serde(default)]
     pub exclude: Vec<String>,

@@ -149,7 +149,10 @@ fn twice(first: &Entry, entry: &Entry) -> Problem {
 }
 
 fn settings(root: &Node, problems: &mut Vec<Problem>) -> Option<Settings> {
-    let settings: Option<Settings> = yaml::salvage(root, problems);
+    let mut settings: Option<Settings> = yaml::salvage(root, problems);
+    if let Some(Settings { mirrors, naming, .. }) = &mut settings {
+        mirrors.values_mut().for_each(|mirror| mirror.naming = naming.clone());
+    }
     for problem in settings.iter().flat_map(Settings::problems) {
         problems.push(at_path(root, problem));
     }

@@ -37,6 +37,7 @@ const PURE: &[&str] = &[
     "src/mirror/rename.rs",
     "src/mirror/reverse.rs",
     "src/mirror/check.rs",
+    "src/mirror/naming.rs",
     "src/mirror/pace.rs",
     "src/mirror/range.rs",
     "src/mirror/checksum.rs",

@@ -55,7 +55,7 @@ fn planned(mirror: &Mirror, observed: &Observed) -> Plan {
 }
 
 fn planned_with(mirror: &Mirror, observed: &Observed, opposite: &[Renames], replication: Option<i16>) -> Plan {
-    let renames = Renames::new(&mirror.topics, &mirror.exclude).unwrap();
+    let renames = Renames::of(mirror).unwrap();
     let own = |name: &str| name.starts_with("migration.");
     plan(&Flow { name: "flow", mirror, renames: &renames, replication, own: &own, opposite }, observed)
 }
@@ -273,7 +273,7 @@ fn the_origin_that_is_copied_back_to_holds_records_and_keeps_its_configuration()
     origin.has_records = true;
     let observed = seen(&[("new.a", topic(&[(0, 9)], &[]))], &[("a", origin)]);
     assert_eq!(planned(&mirror, &observed).problems.len(), 1);
-    let there = [Renames::new(&[Rename::Topic { topic: "a".into(), to: "new.a".into() }], &[]).unwrap()];
+    let there = [Renames::new(&[Rename::Topic { topic: "a".into(), to: "new.a".into() }], &[], None).unwrap()];
     let plan = planned_with(&mirror, &observed, &there, None);
     assert_eq!((plan.problems, plan.steps), (vec![], vec![]));
 }

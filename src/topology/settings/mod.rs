@@ -21,6 +21,7 @@ use super::template::Template;
 use super::yaml::Located;
 use crate::actions::Actions;
 use crate::event::FactKind;
+use crate::mirror::naming::Naming;
 use crate::mirror::{self, Mirrors};
 use crate::rotation::{self, Rotations};
 
@@ -52,6 +53,8 @@ pub struct Settings {
     pub clusters: BTreeMap<String, Kafka>,
     #[serde(default)]
     pub mirrors: Mirrors,
+    /// What copies are called; each mirror is told it.
+    pub naming: Option<Naming>,
     pub runner: Option<Runner>,
     #[serde(default)]
     pub actions: Actions,
@@ -239,6 +242,7 @@ impl Settings {
             );
         }
         problems.extend(self.cluster_problems());
+        problems.extend(self.naming.iter().flat_map(Naming::problems));
         problems.extend(mirror::check::problems(&self.mirrors, self.clusters.keys().map(String::as_str)));
         problems.extend(self.open_secrets());
         problems

@@ -26,7 +26,7 @@ fn the_shipped_example_would_run_as_it_stands() {
     assert_eq!(compiled.problems, []);
     let settings = compiled.topology.unwrap().settings;
     let mirror = &settings.mirrors["to-new"];
-    assert_eq!((mirror.from.as_deref(), mirror.to.as_deref(), mirror.topics.len()), (Some("old"), None, 2));
+    assert_eq!((mirror.from.as_deref(), mirror.to.as_deref(), mirror.topics.len()), (Some("old"), None, 3));
     assert_eq!(settings.clusters["old"].replication_factor, Some(3));
 }
 

@@ -64,7 +64,7 @@ impl Clusters {
         };
         FlowConfig {
             name: "flow".to_owned(),
-            renames: Renames::new(&mirror.topics, &mirror.exclude).unwrap(),
+            renames: Renames::of(&mirror).unwrap(),
             opposite: Vec::new(),
             source: cluster("old", &self.source),
             target: cluster("new", &self.target),
