@@ -3,6 +3,8 @@
 //! Describe is implied by Read and Write, and so not listed. IdempotentWrite on the cluster is not needed from Kafka 3.0 on,
 //! for Write on a topic implies it.
 
+mod mirrors;
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -14,11 +16,16 @@ use super::super::settings::Access;
 use crate::event::FactKind;
 use crate::record::Topic;
 
+/// What Kafka calls the cluster itself where it is what a rule is about.
+const CLUSTER: &str = "kafka-cluster";
 /// Parts that are processes of their own; all others are `fairlead run`.
 const COMMANDS: [&str; 6] = ["dead-letter", "lineage", "replay", "retry", "send", "verify"];
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Acl {
+    /// Of `clusters`; `None`: the application's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
     /// The part that needs it.
     pub part: String,
     pub resource: Resource,
@@ -33,6 +40,7 @@ pub enum Resource {
     Topic,
     Group,
     TransactionalId,
+    Cluster,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -48,9 +56,12 @@ pub enum Operation {
     Write,
     Create,
     Describe,
+    Alter,
+    AlterConfigs,
+    DescribeConfigs,
 }
 
-/// All that is needed, part by part: `create` (only if fairlead shall create its topics), `engine`, `ingest`, sinks, which are
+/// All that is needed, part by part: `create` (only if fairlead shall create its topics), `engine`, `ingest`, `mirror`, sinks, which are
 /// one process; and the commands `dead-letter` (`list` and `show`), `lineage`, `replay` (and `export`, `report`), `retry`, `send` and
 /// `verify`.
 pub fn acls(topology: &Topology) -> Vec<Acl> {
@@ -83,11 +94,16 @@ pub fn acls(topology: &Topology) -> Vec<Acl> {
         needs.member(topology, "ingest", topology.names.ingest_group(&source.topic.value));
     }
     commands_of_people(topology, &mut needs);
-    needs
-        .0
-        .into_iter()
-        .map(|((part, resource, name, pattern), operations)| Acl { part, resource, pattern, name, operations })
-        .collect()
+    mirrors::needs(topology, &mut needs);
+    let acl = |((cluster, part, resource, name, pattern), operations)| Acl {
+        cluster,
+        part,
+        resource,
+        pattern,
+        name,
+        operations,
+    };
+    needs.all.into_iter().map(acl).collect()
 }
 
 /// The topics that a part writes.
@@ -187,13 +203,20 @@ fn is_verified(topology: &Topology, topic: &Topic) -> bool {
     of_engine || !matches!(topology.topics[topic].content, Content::Fact(_))
 }
 
-/// In the order of parts, resources and names.
+type Need = (Option<String>, String, Resource, String, Pattern);
+
+/// In the order of clusters, parts, resources and names.
 #[derive(Default)]
-struct Needs(BTreeMap<(String, Resource, String, Pattern), Vec<Operation>>);
+struct Needs {
+    /// Where what is added is needed.
+    cluster: Option<String>,
+    all: BTreeMap<Need, Vec<Operation>>,
+}
 
 impl Needs {
     fn add(&mut self, part: &str, resource: Resource, pattern: Pattern, name: String, operation: Operation) {
-        let operations = self.0.entry((part.to_owned(), resource, name, pattern)).or_default();
+        let need = (self.cluster.clone(), part.to_owned(), resource, name, pattern);
+        let operations = self.all.entry(need).or_default();
         if !operations.contains(&operation) {
             operations.push(operation);
         }
@@ -222,8 +245,18 @@ pub fn commands(acls: &[Acl], application: &str) -> String {
     }
     out += "# KAFKA is host:port, ADMIN the properties file of one who may change access rules.\n\
             allow() { kafka-acls.sh --bootstrap-server \"$KAFKA\" ${ADMIN:+--command-config \"$ADMIN\"} --add --allow-principal \"$@\"; }\n";
-    let mut part = "";
+    let (mut cluster, mut part) = (&None, "");
     for acl in acls {
+        if acl.cluster != *cluster {
+            (cluster, part) = (&acl.cluster, "");
+            let name = acl.cluster.as_deref().unwrap_or_default();
+            let shell = variable(name).to_uppercase();
+            _ = writeln!(
+                out,
+                "\n# On the cluster {name}: KAFKA_{shell} is its host:port, ADMIN_{shell} the properties file there."
+            );
+            _ = writeln!(out, "KAFKA=$KAFKA_{shell} ADMIN=${{ADMIN_{shell}:-}}");
+        }
         if acl.part != part {
             part = &acl.part;
             let remark = remark(part);
@@ -234,7 +267,13 @@ pub fn commands(acls: &[Acl], application: &str) -> String {
             _ = write!(out, " --operation {operation:?}");
         }
         let prefixed = if acl.pattern == Pattern::Prefixed { " --resource-pattern-type prefixed" } else { "" };
-        _ = writeln!(out, " --{} {}{prefixed}", acl.resource.name(), acl.name);
+        let name = match acl.resource {
+            Resource::Cluster => String::new(),
+            // A star is no pattern of files.
+            _ if acl.name == "*" => " '*'".to_owned(),
+            _ => format!(" {}", acl.name),
+        };
+        _ = writeln!(out, " --{}{name}{prefixed}", acl.resource.name());
     }
     out
 }
@@ -267,7 +306,12 @@ pub fn table(acls: &[Acl]) -> String {
     let process_width = COMMANDS.iter().map(|command| command.len()).max().unwrap_or_default();
     let mut out =
         format!("{:process_width$} {:part$} {:16} {:width$} operations\n", "process", "part", "resource", "name");
+    let mut cluster = &None;
     for acl in acls {
+        if acl.cluster != *cluster {
+            cluster = &acl.cluster;
+            _ = writeln!(out, "\non cluster {}:", acl.cluster.as_deref().unwrap_or_default());
+        }
         let name = if acl.pattern == Pattern::Prefixed { format!("{}*", acl.name) } else { acl.name.clone() };
         let operations: Vec<_> = acl.operations.iter().map(|operation| format!("{operation:?}")).collect();
         let (process, resource, operations) = (process(&acl.part), acl.resource.name(), operations.join(", "));
@@ -282,6 +326,7 @@ impl Resource {
             Resource::Topic => "topic",
             Resource::Group => "group",
             Resource::TransactionalId => "transactional-id",
+            Resource::Cluster => "cluster",
         }
     }
 }

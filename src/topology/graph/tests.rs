@@ -233,3 +233,57 @@ fn topics_of_others_are_drawn_and_only_read() {
     .assert_eq(&acls::table(&more));
     assert!(!acls::acls(&topology).iter().any(|acl| acl.part == "create" && acl.name == "argo.cdevents"));
 }
+
+#[test]
+fn a_mirror_needs_rights_on_both_of_its_clusters() {
+    let mirrors = "
+clusters: { old-eu: { bootstrap_servers: 'a:1' } }
+mirrors:
+  there:
+    from: old-eu
+    acls: true
+    topics: [{ topic: orders, to: shop.orders.v1 }, { pattern: 'legacy-(.*)', to: 'new.$1' }]
+    groups: { include: ['team-.*'] }
+  back: { reverse_of: there }
+";
+    let acls = acls::acls(&topology_of(FILE.to_owned() + mirrors));
+    let own: Vec<_> = acls.iter().filter(|acl| acl.part == "mirror" && acl.cluster.is_none()).cloned().collect();
+    expect![[r#"
+        process     part   resource         name                         operations
+        run         mirror topic            migration.group-offsets.v1   Read, Write, Create, DescribeConfigs
+        run         mirror topic            migration.mirror-offsets.v1  Read, Write, Create, DescribeConfigs
+        run         mirror topic            new.*                        Read, DescribeConfigs, Write, Create, Alter, AlterConfigs
+        run         mirror topic            shop.orders.v1               Read, DescribeConfigs, Write, Create, Alter, AlterConfigs
+        run         mirror group            fairlead.mirror.back         Describe
+        run         mirror group            fairlead.mirror.there        Read
+        run         mirror group            fairlead.reader              Describe
+        run         mirror group            team-*                       Read
+        run         mirror transactional-id fairlead.mirror.there.*      Write
+        run         mirror cluster          kafka-cluster                Describe, Alter
+    "#]]
+    .assert_eq(&acls::table(&own));
+    let old: Vec<_> = acls.iter().filter(|acl| acl.cluster.is_some()).cloned().collect();
+    expect![[r#"
+        process     part   resource         name                         operations
+
+        on cluster old-eu:
+        run         mirror topic            legacy-*                     Read, Write, Create, Alter, AlterConfigs, DescribeConfigs
+        run         mirror topic            migration.mirror-offsets.v1  Read, Write, Create, DescribeConfigs
+        run         mirror topic            orders                       Read, Write, Create, Alter, AlterConfigs, DescribeConfigs
+        run         mirror group            fairlead.mirror.back         Read
+        run         mirror group            fairlead.mirror.there        Describe
+        run         mirror group            fairlead.reader              Describe
+        run         mirror group            team-*                       Describe
+        run         mirror transactional-id fairlead.mirror.back.*       Write
+        run         mirror cluster          kafka-cluster                Describe
+    "#]]
+    .assert_eq(&acls::table(&old));
+    let script = acls::commands(&acls, "fairlead");
+    for line in [
+        "KAFKA=$KAFKA_OLD_EU ADMIN=${ADMIN_OLD_EU:-}",
+        "allow \"$run\" --operation Describe --cluster",
+        "allow \"$run\" --operation Read --operation DescribeConfigs --topic orders",
+    ] {
+        assert!(script.lines().any(|found| found == line), "{line}: {script}");
+    }
+}

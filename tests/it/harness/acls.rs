@@ -89,6 +89,7 @@ fn number_of_resource(resource: Resource) -> i8 {
     match resource {
         Resource::Topic => 2,
         Resource::Group => 3,
+        Resource::Cluster => 4,
         Resource::TransactionalId => 5,
     }
 }
@@ -105,6 +106,9 @@ fn number_of_operation(operation: Operation) -> i8 {
         Operation::Read => 3,
         Operation::Write => 4,
         Operation::Create => 5,
+        Operation::Alter => 7,
         Operation::Describe => 8,
+        Operation::DescribeConfigs => 10,
+        Operation::AlterConfigs => 11,
     }
 }

@@ -20,6 +20,8 @@ mod exact;
 #[cfg(feature = "runtime")]
 mod kills;
 #[cfg(feature = "runtime")]
+mod least_privilege;
+#[cfg(feature = "runtime")]
 mod pair;
 #[cfg(feature = "runtime")]
 mod plan;
