@@ -226,7 +226,7 @@ impl Transactions {
     /// Everything produced is on the broker, or the transaction is to be aborted.
     fn drain(&mut self) -> Result<(), Error> {
         loop {
-            let empty = native::flush(&self.producer, self.slice());
+            let empty = self.delivers();
             if !empty {
                 self.serve();
                 self.refresh()?;
