@@ -6,6 +6,7 @@
 //! encodings, other operators. An operator never sees the name of a topic, only kinds of facts.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::disallowed_macros)]
 
+pub mod alert_samples;
 pub mod attention;
 pub mod dependents;
 pub mod incident;
@@ -15,6 +16,7 @@ pub mod rotation;
 #[cfg(test)]
 mod script;
 pub mod suspects;
+pub mod trend;
 
 use std::sync::Arc;
 
@@ -64,6 +66,11 @@ pub trait Operator: Send + 'static {
 
     /// No `self`: configuration never rewrites memory.
     fn evolve(state: Self::State, event: &Self::Event) -> Self::State;
+
+    /// Whether the event may change the state. What changes none costs no write of it.
+    fn remembers(_event: &Self::Event) -> bool {
+        true
+    }
 
     /// When this key wants to be woken, as a question to its state: nothing to cancel, nothing lost in a crash.
     fn deadline(&self, _state: &Self::State) -> Option<EventTime> {
