@@ -145,7 +145,7 @@ impl Frame {
     }
 
     fn axes(&self, out: &mut String) {
-        let step = round_step((self.high - self.low) / 4.0);
+        let step = round_step((self.high - self.low) / 5.0);
         let first = (self.low / step).ceil();
         for value in (0..10).map(|line| (first + f64::from(line)) * step).take_while(|value| *value <= self.high) {
             let y = self.y(value);
