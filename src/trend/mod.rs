@@ -52,6 +52,9 @@ use serde::{Deserialize, Serialize};
 use crate::record::EventTime;
 pub use reason::{Reason, Unit};
 
+/// The source of an alert that is a detection.
+pub const SOURCE: &str = "trend";
+
 /// One value of one series.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sample {

@@ -8,6 +8,8 @@ use fairlead::app::Embedded;
 use fairlead::codec::{Format, Formats, SchemaId};
 use fairlead::event::{Fact, FactKind, Sample};
 use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use serde_json::{Value, json};
 
@@ -184,6 +186,11 @@ fn formats(registry: &str) -> Formats {
 
 /// Each at its own time.
 fn write(bootstrap: &str, formats: Formats) {
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", bootstrap).create().unwrap();
+    let topic = NewTopic::new("oncall.samples.v1", 2, TopicReplication::Fixed(1));
+    let created = admin.create_topics([&topic], &AdminOptions::new());
+    tokio::runtime::Runtime::new().unwrap().block_on(created).unwrap()[0].as_ref().unwrap();
     let producer: BaseProducer = ClientConfig::new().set("bootstrap.servers", bootstrap).create().unwrap();
     for (series, at, value) in samples() {
         let mut bytes = Vec::new();
