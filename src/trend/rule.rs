@@ -2,7 +2,7 @@
 //!
 //! ```yaml
 //! - { name: disk-full, select: 'disk_used_percent{mountpoint="/"}', detect: { forecast: { above: 90, horizon_secs: 14400 } }, for_secs: 300 }
-//! - { name: errors, select: http_errors_ratio, service: checkout, detect: { baseline: { over_secs: 86400, points: 5 } }, as: error ratio, unit: percent }
+//! - { name: errors, select: http_errors_ratio, as: error ratio, service: checkout, detect: { baseline: { over_secs: 86400, points: 0.05 } } }
 //! - { name: odd, detect: { ensemble: { at_least: 2, of: [{ shift: {} }, { unusual: {} }, { same_time: { period: day } }] } } }
 //! ```
 
