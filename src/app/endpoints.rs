@@ -161,6 +161,7 @@ impl Endpoints {
                 .find_map(|slack| slack.responses.as_ref())
                 .or(ingest.responses.as_ref())
                 .map(|topic| Topic::from(&*topic.value)),
+            samples: ingest.samples.as_ref().map(|topic| Topic::from(&*topic.value)),
             timeout: Duration::from_secs(10),
         }
     }
@@ -192,6 +193,7 @@ impl Endpoints {
                 formats: registered.formats.clone(),
                 alerts: sending.alerts,
                 deploys: sending.deploys,
+                samples: sending.samples,
                 raw: sending.raw,
                 dead_letters: topology.names.dead_letters(),
                 dead_letter_format: registered.dead_letter.clone(),

@@ -61,6 +61,7 @@ impl World {
             formats: Formats::shipped(),
             alerts: topic("alerts"),
             deploys: topic("deploys"),
+            samples: None,
             raw: Some(topic("raw")),
             dead_letters: topic("letters"),
             dead_letter_format: Format::new(SchemaId(900), dead_letter::SCHEMA).unwrap(),
