@@ -15,6 +15,7 @@ pub mod rotation;
 #[cfg(test)]
 mod script;
 pub mod suspects;
+pub mod trend;
 
 use std::sync::Arc;
 
@@ -64,6 +65,11 @@ pub trait Operator: Send + 'static {
 
     /// No `self`: configuration never rewrites memory.
     fn evolve(state: Self::State, event: &Self::Event) -> Self::State;
+
+    /// Whether the event may change the state. What changes none costs no write of it.
+    fn remembers(_event: &Self::Event) -> bool {
+        true
+    }
 
     /// When this key wants to be woken, as a question to its state: nothing to cancel, nothing lost in a crash.
     fn deadline(&self, _state: &Self::State) -> Option<EventTime> {

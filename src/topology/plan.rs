@@ -14,8 +14,10 @@ use super::settings::Settings;
 use super::{dead_letter, journal};
 use crate::codec::{self, Format, Formats, SchemaId};
 use crate::event::FactKind;
-use crate::operator::Port;
+use crate::operator::trend::Trend;
+use crate::operator::{Operator, Port};
 use crate::record::Topic;
+use crate::trend::select::Selector;
 
 #[derive(Clone, Debug)]
 pub struct Topology {
@@ -118,6 +120,13 @@ impl Topology {
 
     pub fn node(&self, operator: &str) -> Option<&PlannedNode> {
         self.sub_topologies.values().flat_map(|plan| &plan.nodes).find(|node| node.name == operator)
+    }
+
+    /// What the rules of all trends select: of other series nobody wants to know. A plan is compiled, so each of them can be read.
+    pub fn selectors(&self) -> Vec<Selector> {
+        let nodes = self.sub_topologies.values().flat_map(|plan| &plan.nodes).filter(|node| node.kind == Trend::KIND);
+        let rules = nodes.flat_map(|node| node.config["rules"].as_array().into_iter().flatten());
+        rules.filter_map(|rule| Selector::parse(rule["select"].as_str()?).ok()).collect()
     }
 
     fn own_facts(&self) -> impl Iterator<Item = FactKind> {

@@ -112,7 +112,7 @@ impl<O: Operator> OperatorStage<O> {
         let Some((place, _, held)) = self.held.get_full_mut(key) else { return Step::default() };
         let events = decide(&self.operator, &held.state);
         let deadline_before = held.deadline;
-        if !events.is_empty() {
+        if events.iter().any(O::remembers) {
             if !std::mem::replace(&mut held.touched, true) {
                 self.touched.push(place);
             }

@@ -35,6 +35,19 @@ pub enum Dropped {
     FirstOfCounter,
 }
 
+impl Dropped {
+    /// As metrics spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stale => "stale",
+            Self::NotANumber => "not_a_number",
+            Self::TooLarge => "too_large",
+            Self::Late => "late",
+            Self::FirstOfCounter => "first_of_counter",
+        }
+    }
+}
+
 impl fmt::Display for Dropped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -1,8 +1,8 @@
 //! A rule as it is written, and all that it remembers of one series.
 //!
 //! ```yaml
-//! - { name: disk-full, detect: { forecast: { above: 90, horizon_secs: 14400 } }, for_secs: 300 }
-//! - { name: errors, detect: { baseline: { over_secs: 86400, points: 5 } } }
+//! - { name: disk-full, select: 'disk_used_percent{mountpoint="/"}', detect: { forecast: { above: 90, horizon_secs: 14400 } }, for_secs: 300 }
+//! - { name: errors, select: http_errors_ratio, service: checkout, detect: { baseline: { over_secs: 86400, points: 5 } } }
 //! - { name: odd, detect: { ensemble: { at_least: 2, of: [{ shift: {} }, { unusual: {} }, { same_time: { period: day } }] } } }
 //! ```
 
@@ -10,11 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use super::absence::{self, Absence};
 use super::baseline::{self, Baseline};
-use super::episode::{Change, Episode};
+use super::episode::{Change, Episode, Phase};
 use super::forecast::{self, Forecast};
 use super::intake::{Dropped, Intake};
 use super::monotone::{self, Monotone};
 use super::same_time::{self, SameTime};
+use super::select::Selector;
 use super::shift::{self, Shift};
 use super::unusual::{self, Unusual};
 use super::{Reading, Sample};
@@ -28,6 +29,18 @@ const MEMBERS_MAX: usize = 8;
 #[serde(deny_unknown_fields)]
 pub struct Rule {
     pub name: String,
+    /// Which series it is for. A rule that is tried on one recorded series needs none.
+    #[serde(default)]
+    pub select: Option<Selector>,
+    /// What its detections are called; without it as the rule.
+    #[serde(default)]
+    pub alert: Option<String>,
+    /// Whose detections are; without it the series' label `service`, else `job`.
+    #[serde(default)]
+    pub service: Option<String>,
+    /// Without it the series' label `environment`, else `env`.
+    #[serde(default)]
+    pub environment: Option<String>,
     pub detect: Detect,
     /// The series is a counter: its rate a second is looked at.
     #[serde(default)]
@@ -91,14 +104,19 @@ enum Memory {
 pub struct Observed {
     pub reading: Reading,
     pub change: Option<Change>,
+    /// What was looked at: of a counter its rate. `None` without a sample.
+    pub value: Option<f64>,
 }
 
 impl Rule {
     /// What is wrong with it, each with what to mend.
     pub fn problems(&self) -> Vec<String> {
         let named = (self.name.trim().is_empty()).then(|| "a rule needs a name".to_owned());
+        let texts = [("alert", &self.alert), ("service", &self.service), ("environment", &self.environment)];
+        let empty = texts.into_iter().filter(|(_, text)| text.as_ref().is_some_and(|text| text.trim().is_empty()));
+        let empty = empty.map(|(option, _)| format!("{option} is empty: leave it out, or give it a text"));
         let of_rule = |problem: String| format!("rule `{}`: {problem}", self.name);
-        named.into_iter().chain(self.detect.problems().into_iter().map(of_rule)).collect()
+        named.into_iter().chain(self.detect.problems().into_iter().chain(empty).map(of_rule)).collect()
     }
 
     pub fn observe(&self, state: &mut State, sample: Sample) -> Result<Observed, Dropped> {
@@ -106,16 +124,32 @@ impl Rule {
         let taken = state.intake.take(sample, self.counter)?;
         let reading = |(detect, memory): (&Detect, &mut Memory)| detect.observe(memory, taken);
         let readings = self.detect.members().iter().zip(&mut state.memories).map(reading).collect();
-        Ok(self.conclude(state, readings, taken.at))
+        Ok(Observed { value: Some(taken.value), ..self.conclude(state, readings, taken.at) })
     }
 
-    /// When it wants to be asked although no sample came.
+    /// When it wants to be asked although no sample came: when it becomes absent, and when that has held for long enough.
     pub fn deadline(&self, state: &State) -> Option<EventTime> {
         let deadline = |(detect, memory): (&Detect, &Memory)| {
             let (absence, memory) = detect.absence(memory)?;
             absence.deadline(memory)
         };
-        self.detect.members().iter().zip(&state.memories).filter_map(deadline).min()
+        let absent = self.detect.members().iter().zip(&state.memories).filter_map(deadline).min()?;
+        match state.episode {
+            Episode { phase: Phase::Pending, since } => {
+                Some(absent.max(since.plus_ms(i64::from(self.for_secs) * 1000)))
+            }
+            Episode { phase: Phase::Firing, .. } => None,
+            _ => Some(absent),
+        }
+    }
+
+    /// Whether it can say anything of a series that is not told.
+    pub fn sees_absence(&self) -> bool {
+        self.detect.members().iter().any(|detect| matches!(detect, Detect::Absence(_)))
+    }
+
+    pub fn alert(&self) -> &str {
+        self.alert.as_deref().unwrap_or(&self.name)
     }
 
     /// What its deadline says that has passed. Only absence is seen without a sample.
@@ -141,7 +175,7 @@ impl Rule {
         let reason = readings.first().map_or(Reading::NOTHING, |strongest| *strongest).reason;
         let (for_ms, recovering_ms) = (i64::from(self.for_secs) * 1000, i64::from(self.recovering_secs) * 1000);
         let change = state.episode.step(strength, at, for_ms, recovering_ms);
-        Observed { reading: Reading { strength, reason }, change }
+        Observed { reading: Reading { strength, reason }, change, value: None }
     }
 
     /// A state of another version, or of a rule that was another, is no memory of this one.

@@ -53,6 +53,13 @@ impl Selector {
         Ok(Self { told: told.to_owned(), matchers })
     }
 
+    /// Whether only series without this label are selected.
+    pub fn forbids(&self, label: &str) -> bool {
+        let empty =
+            |matcher: &Matcher| matcher.is_equal && matches!(&matcher.value, Value::Text(text) if text.is_empty());
+        self.matchers.iter().any(|matcher| matcher.label == label && empty(matcher))
+    }
+
     pub fn matches(&self, series: &Series<'_>) -> bool {
         self.matchers.iter().all(|matcher| matcher.matches(series.label(&matcher.label)))
     }
