@@ -382,6 +382,10 @@ mod tests {
             assert!(problem.starts_with(begin), "{problem}");
         }
         let (problems, _) =
+            told("127.0.0.1:8080", "  token: ${env:T}\n  kafka: [{ topic: x, format: prometheus-json }]\n");
+        let [problem] = &problems[..] else { panic!("{problems:?}") };
+        assert!(problem.contains("ingest.kafka[0].format: samples have nowhere to go; write `samples:"), "{problem}");
+        let (problems, _) =
             told("127.0.0.1:8080", "  token: ${env:T}\n  kafka: [{ topic: x, format: avro, from: now }]\n");
         assert!(problems.iter().any(|problem| problem.contains("avro")), "{problems:?}");
     }

@@ -6,6 +6,7 @@ use fairlead::trend::select::Selector;
 
 use super::senders::{start, write};
 use super::*;
+use crate::harness::site::{SESSION_MS, Site};
 
 const WRITE: &str = "/api/v1/write";
 const OTLP: &str = "/v1/metrics";
@@ -98,7 +99,10 @@ async fn remote_write_2_is_stored_before_it_is_answered_and_says_what_was_writte
     assert_eq!(doors.stored().len(), 3, "what is good of it is kept");
     let kept = doors.server.counted("fairlead_ingest_samples_kept_total", &[("endpoint", WRITE)]);
     let received = doors.server.counted("fairlead_ingest_samples_received_total", &[("endpoint", WRITE)]);
-    assert_eq!((received, kept, doors.dropped(WRITE, "not_selected"), doors.dropped(WRITE, "absurd_time")), (5.0, 3.0, 1.0, 1.0));
+    assert_eq!(
+        (received, kept, doors.dropped(WRITE, "not_selected"), doors.dropped(WRITE, "absurd_time")),
+        (5.0, 3.0, 1.0, 1.0)
+    );
     doors.server.ingest.stop().await;
 }
 
@@ -204,7 +208,11 @@ async fn otlp_is_taken_in_both_encodings_and_says_what_it_rejects() {
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     std::io::Write::write_all(&mut gzip, &gauge.0).unwrap();
     let answer = doors.send(OTLP, PROTOBUF, Some("gzip"), gzip.finish().unwrap()).await;
-    assert_eq!((answer.status().as_u16(), answer.bytes().await.unwrap().len()), (200, 0), "an empty response: all was taken");
+    assert_eq!(
+        (answer.status().as_u16(), answer.bytes().await.unwrap().len()),
+        (200, 0),
+        "an empty response: all was taken"
+    );
     let series = r#"queue_length{job="checkout",service="checkout"}"#;
     let told: Vec<_> = doors.stored().into_iter().map(|(key, _, sample)| (key, sample.at_ms, sample.value)).collect();
     assert_eq!(told, [(series.to_owned(), NOW.0, 7.0), (series.to_owned(), NOW.0 + 1, 8.0)]);
@@ -225,8 +233,14 @@ fn prometheus_yml(own: &str, listen: &str) -> String {
 async fn a_prometheus_writes_and_exactly_the_selected_series_is_kept() {
     let doors = Doors::start("http_errors_ratio{service=\"checkout\"}", Clock::wall()).await;
     let folder = tempfile::tempdir().unwrap();
-    let rule = |service: &str| format!("  - {{record: http_errors_ratio, expr: 'vector(0.25)', labels: {{service: {service}}}}}\n");
-    write(folder.path(), "rules.yml", format!("groups:\n- name: g\n  rules:\n{}{}", rule("checkout"), rule("payments")));
+    let rule = |service: &str| {
+        format!("  - {{record: http_errors_ratio, expr: 'vector(0.25)', labels: {{service: {service}}}}}\n")
+    };
+    write(
+        folder.path(),
+        "rules.yml",
+        format!("groups:\n- name: g\n  rules:\n{}{}", rule("checkout"), rule("payments")),
+    );
     // It does not tell which port it was given.
     let listen = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let own = doors.server.ingest.addr().to_string();
@@ -255,4 +269,79 @@ async fn a_prometheus_writes_and_exactly_the_selected_series_is_kept() {
         - doors.server.counted("fairlead_ingest_requests_total", &[("endpoint", WRITE), ("code", "204")]);
     assert_eq!(refused, 0.0, "a real sender was refused");
     doors.server.ingest.stop().await;
+}
+
+const SECTIONS: &str = "\
+http: { listen: 'ADDRESS' }
+ingest: { alerts: APP.alerts.v1, deploys: APP.deploys.v1, samples: APP.samples.v1, open: true }
+topics:
+  APP.samples.v1: { fact: sample, partitions: 4 }
+  APP.dropped.v1: { fact: sample, partitions: 4 }
+operators:
+  trend:
+    sub_topology: trends
+    inputs: { sample: APP.samples.v1 }
+    outputs: { detection: APP.alerts.v1, dropped: APP.dropped.v1 }
+    config:
+      rules:
+        - { name: errors, select: 'http_errors_ratio{service=\"checkout\"}', detect: { shift: {} } }
+";
+
+/// Passes requests on, and answers the first of them with 503 although they were taken: their answers got lost.
+async fn forgetful(own: String, forgets: usize) -> String {
+    let left = Arc::new(std::sync::atomic::AtomicUsize::new(forgets));
+    let client = reqwest::Client::new();
+    let pass = move |request: axum::extract::Request| {
+        let (left, client, url) = (left.clone(), client.clone(), format!("http://{own}{WRITE}"));
+        async move {
+            let (parts, body) = request.into_parts();
+            let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+            let passed = client.post(url).headers(parts.headers).body(body).send().await;
+            let status = passed.map_or(503, |answer| answer.status().as_u16());
+            let forgets = status == 204 && {
+                let count = |left: usize| left.checked_sub(1);
+                left.fetch_update(std::sync::atomic::Ordering::Relaxed, std::sync::atomic::Ordering::Relaxed, count)
+                    .is_ok()
+            };
+            axum::http::StatusCode::from_u16(if forgets { 503 } else { status }).unwrap()
+        }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(pass)).await });
+    address
+}
+
+#[test]
+fn what_a_prometheus_sends_again_because_an_answer_got_lost_is_late_for_the_operator() {
+    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let (own, listen) = (free(), free());
+    let site = Site::on(Kafka::shared(), SESSION_MS, &SECTIONS.replace("ADDRESS", &own));
+    let process = site.start("a");
+    let address = site.runtime.block_on(forgetful(own.clone(), 3));
+    let folder = tempfile::tempdir().unwrap();
+    let rule = "{record: http_errors_ratio, expr: 'vector(0.25)', labels: {service: checkout}}";
+    write(folder.path(), "rules.yml", format!("groups:\n- name: g\n  rules:\n  - {rule}\n"));
+    write(folder.path(), "prometheus.yml", prometheus_yml(&address, &listen));
+    let listen = format!("--web.listen-address={listen}");
+    let flags = ["--config.file=prometheus.yml", "--storage.tsdb.path=tsdb", &listen];
+    let (prometheus, _) = start("prometheus", folder.path(), &flags);
+    let told = |name: &str| {
+        let told = topics::facts(&site, name, FactKind::Sample).into_iter().map(|fact| match fact {
+            Fact::Sample(sample) => (sample.series.to_string(), sample.at_ms),
+            other => panic!("no sample: {}", other.kind()),
+        });
+        let mut all: Vec<_> = told.collect();
+        all.sort();
+        all
+    };
+    let twice = |all: &[(String, i64)]| -> Vec<_> {
+        all.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0].clone()).collect()
+    };
+    site.wait_for("samples that were sent twice", || twice(&told("samples")).len() >= 2);
+    drop(prometheus);
+    // The operator was told of all of them, and only the second ones were of no use to it.
+    let doubles = twice(&told("samples"));
+    site.wait_for("the doubles are dropped", || told("dropped") == doubles);
+    process.kill();
 }
