@@ -6,6 +6,7 @@
 //! encodings, other operators. An operator never sees the name of a topic, only kinds of facts.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::disallowed_macros)]
 
+pub mod alert_samples;
 pub mod attention;
 pub mod dependents;
 pub mod incident;

@@ -11,7 +11,9 @@ use super::stage::{self, Stage};
 use super::yaml::{self, Node};
 use crate::codec::Format;
 use crate::event::FactKind;
-use crate::operator::{Operator, Port, attention, dependents, incident, level, notify, rotation, suspects, trend};
+use crate::operator::{
+    Operator, Port, alert_samples, attention, dependents, incident, level, notify, rotation, suspects, trend,
+};
 
 /// Every operator there is. A new one is a new line here, and nothing else outside its own file.
 pub fn catalog() -> Vec<OperatorKind> {
@@ -24,6 +26,7 @@ pub fn catalog() -> Vec<OperatorKind> {
         OperatorKind::of::<notify::Notify>(),
         OperatorKind::of::<rotation::HandOver>(),
         OperatorKind::of::<trend::Trend>(),
+        OperatorKind::of::<alert_samples::AlertSamples>(),
     ]
 }
 

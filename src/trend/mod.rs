@@ -48,6 +48,9 @@ use serde::{Deserialize, Serialize};
 use crate::record::EventTime;
 pub use reason::Reason;
 
+/// The source of an alert that is a detection.
+pub const SOURCE: &str = "trend";
+
 /// One value of one series.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sample {

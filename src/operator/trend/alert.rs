@@ -5,12 +5,12 @@ use sha2::{Digest, Sha256};
 use super::memory::Open;
 use crate::event::{Alert, AlertStatus, Labels, Mention, Text};
 use crate::record::EventTime;
+use crate::trend::SOURCE;
 use crate::trend::rule::Rule;
 use crate::trend::series::Series;
 
 /// Of a series of which nothing says whose it is.
 const SERVICE_UNKNOWN: &str = "unknown";
-pub const SOURCE: &str = "trend";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Telling {
