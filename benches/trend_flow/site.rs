@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use fairlead::embedded::registry::{Registry, RegistryConfig};
 use fairlead::log::client::Connection;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
@@ -20,6 +21,8 @@ pub struct Site {
     // Dropped in this order: the engine before its broker, that before its files.
     engine: Option<Process>,
     broker: Broker,
+    /// Ends with this process.
+    _registry: Registry,
     dir: tempfile::TempDir,
     address: String,
     cores: String,
@@ -43,13 +46,22 @@ impl Site {
     pub fn start(args: &Args) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("fairlead-trend-flow-").tempdir()?;
         let broker = Broker::start(&dir.path().join("kafka"), &args.kafka_cores)?;
+        let registry = Registry::start(RegistryConfig {
+            data_dir: dir.path().join("registry"),
+            listen: "127.0.0.1:0".parse()?,
+            allow_non_loopback: false,
+        })?;
         let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
         std::fs::create_dir(dir.path().join("topology"))?;
-        std::fs::write(dir.path().join("topology/flow.yaml"), topology(args, &broker.bootstrap, &address))?;
+        std::fs::write(
+            dir.path().join("topology/flow.yaml"),
+            topology(args, [&broker.bootstrap, &registry.url(), &address]),
+        )?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (cores, partitions) = (args.engine_cores.clone(), args.partitions);
         let http = reqwest::Client::new();
-        let mut site = Self { engine: None, broker, dir, address, cores, partitions, runtime, http };
+        let mut site =
+            Self { engine: None, broker, _registry: registry, dir, address, cores, partitions, runtime, http };
         site.start_engine()?;
         Ok(site)
     }
@@ -170,11 +182,12 @@ fn logs_bytes(kafka: &Path, topic: &str) -> Result<u64> {
     Ok(bytes)
 }
 
-fn topology(args: &Args, bootstrap: &str, address: &str) -> String {
+fn topology(args: &Args, [bootstrap, registry, address]: [&str; 3]) -> String {
     let Args { partitions, workers, commit_interval_ms, detect, .. } = args;
     format!(
         "application: {APPLICATION}
 kafka: {{ bootstrap_servers: '{bootstrap}', replication_factor: 1 }}
+registry: {{ url: '{registry}' }}
 engine: {{ workers: {workers}, state_dir: state, commit_interval_ms: {commit_interval_ms} }}
 http: {{ listen: '{address}' }}
 ingest: {{ alerts: flow.told.v1, deploys: flow.deploys.v1, samples: {SAMPLES}, open: true }}

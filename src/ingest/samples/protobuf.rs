@@ -189,7 +189,11 @@ mod tests {
         assert_eq!((field, value.text()), (2, Ok("testing")));
         let (field, value) = only(&[0x32, 0x06, 0x03, 0x8e, 0x02, 0x9e, 0xa7, 0x05]);
         let mut found = Vec::new();
-        value.each_uint(|value| Ok(found.push(value))).unwrap();
+        let each = value.each_uint(|value| {
+            found.push(value);
+            Ok(())
+        });
+        each.unwrap();
         assert_eq!((field, found), (6, vec![3, 270, 86942]));
         assert_eq!(only(&[0x08, 0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]).1.int(), Ok(-2));
     }
