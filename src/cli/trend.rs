@@ -108,7 +108,7 @@ fn of_rule(outcome: &Outcome, labelled: Option<usize>) -> String {
         let time = |ms: i64| jiff::Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |at| at.to_string());
         let until = one.ended_at_ms.map_or("still there".to_owned(), |ms| format!("until {}", time(ms)));
         let right = one.right.map_or("", |right| if right { "right  " } else { "wrong  " });
-        out += &format!("  {}  {right}{}  ({until})\n", time(one.began_at_ms), one.reason);
+        out += &format!("  {}  {right}{}  {}  ({until})\n", time(one.began_at_ms), one.sparkline, one.reason);
     }
     out
 }

@@ -102,6 +102,19 @@ pub struct IncidentAlert {
     /// Id of that silence.
     #[serde(default)]
     pub muted_by: Option<String>,
+    /// `None` of an alert that no detector of trends told.
+    #[serde(default)]
+    pub trend: Option<AlertTrend>,
+}
+
+/// How the series stands of whose trend the alert is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AlertTrend {
+    /// It goes back to what is usual, and has not done so for long enough.
+    pub recovering: bool,
+    /// The last while of the series, a character a stretch of time; empty if none was told.
+    pub sparkline: String,
 }
 
 /// A deploy that may have caused the incident, and why it is ranked where it is.

@@ -29,8 +29,8 @@ pub use alert::{Alert, AlertStatus, Level, Mention};
 pub use cause::Cause;
 pub use deploy::{Deploy, DeployKind, DeployOutcome};
 pub use incident::{
-    Attention, Helped, Incident, IncidentAlert, IncidentChange, IncidentRun, IncidentState, LogEntry, MuteKind, Muted,
-    Suspect,
+    AlertTrend, Attention, Helped, Incident, IncidentAlert, IncidentChange, IncidentRun, IncidentState, LogEntry,
+    MuteKind, Muted, Suspect,
 };
 pub use migration::{Audit, AuditVerdict, GroupOffset, GroupOffsetState, MirrorRange, MirrorRun};
 pub use own::{OwnFact, OwnKind};

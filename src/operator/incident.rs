@@ -8,7 +8,7 @@
 //!
 //! *Remembers* open and lately resolved incidents with their alerts. *Forgets* an incident `reopen_within_secs` after it
 //! resolved. A repetition is only counted; an alert that goes and comes back within `resolve_after_secs` is a flap, counted and
-//! told only when the count has doubled (2, 4, 8, …). What its source neither repeats nor resolves for `stale_after_secs` expires. *Never* mentions anybody but at an
+//! told only when the count has doubled (2, 4, 8, …). That a trend recovers, or does so no more, is told. What its source neither repeats nor resolves for `stale_after_secs` expires. *Never* mentions anybody but at an
 //! opening or an escalation, and never for a Low alert. *Never* takes the telling of an episode that is over, late or doubled,
 //! for news: identity is fingerprint and start; of a source that tells no start, its episode's name and the first telling.
 
@@ -26,7 +26,7 @@ use crate::event::words::{clipped, identity};
 use crate::event::{Alert, AlertStatus, Fact, FactKind, Incident, IncidentChange, Level, Mention};
 use crate::record::EventTime;
 use memory::{Ended, Phase, Tracked, TrackedAlert};
-use reading::{began, bounded_url, is_over, next_telling, opened, reason_of};
+use reading::{began, bounded_url, is_over, next_telling, opened, reason_of, turned};
 
 /// The group of whatever finds no room in a group of its own.
 const OVERFLOW: &str = "*";
@@ -178,12 +178,13 @@ impl Incidents {
         let level = alert.level.unwrap_or(Level::Medium);
         let mention = if level == Level::Low { Mention::Nobody } else { alert.mention };
         let escalates = incident.is_some_and(|one| one.is_open() && (level > one.level || mention > one.mention));
-        if state.has_ended(&fingerprint, alert.starts_at_ms)
-            || before.is_some_and(|before| !self.is_news(before, alert, at) && !escalates || is_over(before, alert))
-        {
+        let has_ended = state.has_ended(&fingerprint, alert.starts_at_ms);
+        let heard = next_telling(before, alert, fingerprint, level, at);
+        let turned = before.is_some_and(|before| turned(before, &heard));
+        let is_news = |before| self.is_news(before, alert, at) || escalates || turned;
+        if has_ended || before.is_some_and(|before| !is_news(before) || is_over(before, alert)) {
             return Vec::new();
         }
-        let heard = next_telling(before, alert, fingerprint, level, at);
         // It went and came back: told as gone, or its end was missed.
         let flapped = before.is_some_and(|before| before.phase.is_live() && before.starts_at_ms < alert.starts_at_ms);
 
@@ -200,7 +201,7 @@ impl Incidents {
             Some((IncidentChange::Reopened, mention))
         } else if escalates {
             Some((IncidentChange::Escalated, mention))
-        } else if flapped && is_doubling(incident.flaps.saturating_add(1)) {
+        } else if turned || flapped && is_doubling(incident.flaps.saturating_add(1)) {
             Some((IncidentChange::AlertsChanged, Mention::Nobody))
         } else if before.is_some_and(|before| before.phase.is_live())
             || self.joins_the_omitted(incident, before, &heard)
@@ -238,6 +239,10 @@ impl Incidents {
         let level = before.map_or(Level::Low, |before| before.level);
         let mut heard = next_telling(before, alert, fingerprint, level, at);
         heard.phase = phase;
+        if let Some(trend) = &mut heard.trend {
+            // An end that is not believed yet.
+            trend.recovering = phase == Phase::Quiet;
+        }
         heard.ends_at_ms = Some(alert.ends_at_ms.unwrap_or(at.0));
         heard.repeats = before.map_or(0, |before| before.repeats);
         heard.value = before.and_then(|before| before.value);

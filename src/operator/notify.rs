@@ -19,6 +19,7 @@ mod buttons;
 mod policy;
 mod render;
 mod text;
+mod trend;
 
 use serde::{Deserialize, Serialize};
 

@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use super::{Operator, step};
 use crate::codec::{Format, Formats, SchemaId};
 use crate::event::{
-    ActionRun, Alert, AlertStatus, Attention, Cause, Deploy, DeployKind, DeployOutcome, Fact, Helped, Incident,
-    IncidentAlert, IncidentChange, IncidentState, Level, LogEntry, Mention, Muted, Response, Suspect,
+    ActionRun, Alert, AlertStatus, AlertTrend, Attention, Cause, Deploy, DeployKind, DeployOutcome, Fact, Helped,
+    Incident, IncidentAlert, IncidentChange, IncidentState, Level, LogEntry, Mention, Muted, Response, Suspect,
 };
 use crate::record::EventTime;
 
@@ -195,6 +195,7 @@ fn alert(id: String, starts_at_ms: i64, status: AlertStatus, at: EventTime, fiel
         let text = || value.to_owned().into();
         match name {
             "name" => alert.name = text(),
+            "source" => alert.source = text(),
             "service" => alert.service = text(),
             "env" => alert.environment = Some(text()),
             "ns" => alert.namespace = Some(text()),
@@ -314,7 +315,7 @@ fn cause(id: String, at: EventTime, fields: &[(&str, &str)]) -> Cause {
 }
 
 /// With one alert, or those of `alerts`, which fire until the incident is resolved; `alerts=a1,a2:s1:90:00` names one that a silence
-/// mutes until a time.
+/// mutes until a time; `trend=~▁█` is a sparkline, and that it recovers.
 fn incident(id: String, at: EventTime, fields: &[(&str, &str)]) -> Incident {
     let field = |wanted: &str| fields.iter().find(|(name, _)| *name == wanted).map(|(_, value)| *value);
     let known = [
@@ -331,7 +332,7 @@ fn incident(id: String, at: EventTime, fields: &[(&str, &str)]) -> Incident {
         "runbook",
         "alerts",
         "flaps",
-        "alerts",
+        "trend",
         "acked",
         "assigned",
         "muted",
@@ -358,6 +359,10 @@ fn incident(id: String, at: EventTime, fields: &[(&str, &str)]) -> Incident {
         generator_url: None,
         muted_until_ms: word.splitn(3, ':').nth(2).map(|until| minutes(until).0),
         muted_by: word.split(':').nth(1).map(str::to_owned),
+        trend: field("trend").map(|line| AlertTrend {
+            sparkline: line.trim_start_matches('~').to_owned(),
+            recovering: line.starts_with('~'),
+        }),
     };
     Incident {
         id,

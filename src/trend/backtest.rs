@@ -39,6 +39,8 @@ pub struct Detection {
     /// `None` while it fires or recovers at the end of the series.
     pub ended_at_ms: Option<i64>,
     pub reason: String,
+    /// The last while before it began.
+    pub sparkline: String,
     pub right: Option<bool>,
 }
 
@@ -79,11 +81,12 @@ fn outcome(rule: &Rule, rows: &[Row], labelled: Option<&[Stretch]>, days: f64) -
         for due in rule.deadline(&state).into_iter().flat_map(|due| [due, due.plus_ms(i64::from(rule.for_secs) * 1000)])
         {
             if due < at {
-                note(&mut detections, rule.due(&mut state, due), due);
+                let observed = rule.due(&mut state, due);
+                note(rule, &state, &mut detections, observed, due);
             }
         }
         match rule.observe(&mut state, row.sample) {
-            Ok(observed) => note(&mut detections, observed, at),
+            Ok(observed) => note(rule, &state, &mut detections, observed, at),
             Err(reason) => *dropped.entry(reason).or_default() += 1,
         }
     }
@@ -92,11 +95,12 @@ fn outcome(rule: &Rule, rows: &[Row], labelled: Option<&[Stretch]>, days: f64) -
     Outcome { rule: rule.name.clone(), detections, detections_a_day, dropped, judged }
 }
 
-fn note(detections: &mut Vec<Detection>, observed: Observed, at: EventTime) {
+fn note(rule: &Rule, state: &State, detections: &mut Vec<Detection>, observed: Observed, at: EventTime) {
     match observed.change {
         Some(Change::Began) => {
-            let reason = observed.reading.reason.to_string();
-            detections.push(Detection { began_at_ms: at.0, ended_at_ms: None, reason, right: None });
+            let reason = rule.summary("", &observed.reading.reason);
+            let sparkline = rule.sparkline(state, at);
+            detections.push(Detection { began_at_ms: at.0, ended_at_ms: None, reason, sparkline, right: None });
         }
         Some(Change::Ended) => {
             if let Some(open) = detections.last_mut() {
@@ -151,7 +155,9 @@ mod tests {
         assert_eq!((judged.precision, judged.found), (Some(1.0), 1));
         assert!((3300.0..=3780.0).contains(&judged.lead_secs.unwrap()), "{judged:?}");
         assert!(outcome.detections[0].ended_at_ms.is_some_and(|at| at > 300 * 60_000));
-        assert!(outcome.detections[0].reason.contains("crosses 250 in about"), "{}", outcome.detections[0].reason);
+        let Detection { reason, sparkline, .. } = &outcome.detections[0];
+        assert!(reason.starts_with("full 1") && reason.contains(", crosses 250 in about "), "{reason}");
+        assert!(sparkline.starts_with('▁') && sparkline.ends_with('█'), "{sparkline}");
     }
 
     #[test]
@@ -164,7 +170,7 @@ mod tests {
         let report = backtest(&rules.map(rule), &rows);
         let began = |outcome: &Outcome| outcome.detections.iter().map(|one| one.began_at_ms / 1000).collect::<Vec<_>>();
         assert_eq!(report.rules.iter().map(began).collect::<Vec<_>>(), [vec![660, 4660], vec![960, 4960]]);
-        assert_eq!(report.rules[0].detections[0].reason, "nothing told for 10 min");
+        assert_eq!(report.rules[0].detections[0].reason, "gone not told for 10 min");
         assert_eq!(report.labelled, None);
     }
 

@@ -43,7 +43,15 @@ pub struct State {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Window {
     ring: Ring,
-    crosses_at: Option<EventTime>,
+    crossing: Option<Crossing>,
+}
+
+/// Where the line through the points leads, and where it came from.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Crossing {
+    at: EventTime,
+    from: f64,
+    since: EventTime,
 }
 
 impl Forecast {
@@ -67,23 +75,24 @@ impl Forecast {
         state.windows.resize(WINDOWS.len(), Window::default());
         for (window, part) in state.windows.iter_mut().zip(WINDOWS).filter(|_| before.is_some()) {
             if window.ring.add(level, self.horizon_ms() / part) {
-                let found = slope(window.ring.points(), CONFIDENCE);
-                let end = window.ring.points().last().map_or(sample.at, |point| point.at);
-                window.crosses_at = found.and_then(|found| self.crossing(&found, end, &state.season));
+                window.crossing = self.crossing(window.ring.points(), &state.season);
             }
         }
-        let crosses = |in_ms| Reason::Crosses { value: sample.value, threshold: self.threshold(), in_ms };
+        let first = state.windows.iter().filter_map(|window| window.crossing).min_by_key(|crossing| crossing.at);
+        let crosses = |in_ms| {
+            let (from, over_ms) =
+                first.map_or((sample.value, 0), |first| (first.from, sample.at.since_ms(first.since).max(0)));
+            Reason::Crosses { from, over_ms, value: sample.value, threshold: self.threshold(), in_ms }
+        };
         if self.gap(sample.value) <= 0.0 {
             return Reading::new(100.0, crosses(0));
         }
-        let Some(at) = state.windows.iter().filter_map(|window| window.crosses_at).min() else {
-            return Reading::NOTHING;
-        };
+        let Some(Crossing { at, .. }) = first else { return Reading::NOTHING };
         let in_ms = at.since_ms(sample.at).max(1);
         Reading::new(self.horizon_ms() as f64 / in_ms as f64, crosses(in_ms))
     }
 
-    fn threshold(&self) -> f64 {
+    pub fn threshold(&self) -> f64 {
         self.above.or(self.below).unwrap_or(f64::NAN)
     }
 
@@ -96,7 +105,14 @@ impl Forecast {
         if self.above.is_some() { self.threshold() - value } else { value - self.threshold() }
     }
 
-    fn crossing(&self, found: &Slope, end: EventTime, season: &Season) -> Option<EventTime> {
+    fn crossing(&self, points: &[Sample], season: &Season) -> Option<Crossing> {
+        let (begin, end) = (points.first()?.at, points.last()?.at);
+        let found = slope(points, CONFIDENCE)?;
+        let hour = if self.seasonal { season.at(begin).unwrap_or(0.0) } else { 0.0 };
+        self.crosses_at(&found, end, season).map(|at| Crossing { at, from: found.first + hour, since: begin })
+    }
+
+    fn crosses_at(&self, found: &Slope, end: EventTime, season: &Season) -> Option<EventTime> {
         let (towards, slowest) = match self.above {
             Some(_) => (found.median, found.low),
             None => (-found.median, -found.high),

@@ -14,6 +14,8 @@
 //! | `absence` | is not told any more |
 //! | `unusual` | leaves all that it was before, in value, mean, change or for the hour |
 //!
+//! What people are told of it: `reason`, in words and in the unit of the series, and `spark`, the last while as one line of text.
+//!
 //! Strength is one scale for all: 0 is nothing, from 1 on it is what the rule asks for. An ensemble is the strength that enough of its
 //! members reach. Always: event time only; a fixed order of operations, and none but `+ - * /` and `sqrt`, so that a state is equal to
 //! the bit on every machine; a state of bounded size, whatever comes; from a snapshot follows what follows from the beginning; no input
@@ -38,6 +40,7 @@ pub mod select;
 pub mod series;
 pub mod shift;
 mod slope;
+mod spark;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -46,7 +49,7 @@ pub mod unusual;
 use serde::{Deserialize, Serialize};
 
 use crate::record::EventTime;
-pub use reason::Reason;
+pub use reason::{Reason, Unit};
 
 /// The source of an alert that is a detection.
 pub const SOURCE: &str = "trend";

@@ -21,13 +21,18 @@ impl Open {
     /// Adds the sample. If it begins another stretch: the one before and its average.
     pub fn add(&mut self, sample: Sample, width_ms: i64) -> Option<(i64, f64)> {
         let slot = sample.at.0.div_euclid(width_ms.max(1));
-        let closed = (self.count > 0 && slot != self.slot).then(|| (self.slot, self.sum / self.count as f64));
+        let closed = self.average().filter(|_| slot != self.slot).map(|average| (self.slot, average));
         if closed.is_some() || self.count == 0 {
             *self = Self { slot, sum: 0.0, count: 0 };
         }
         self.sum += sample.value;
         self.count += 1;
         closed
+    }
+
+    /// Of what was told so far in the stretch.
+    pub fn average(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.sum / self.count as f64)
     }
 }
 

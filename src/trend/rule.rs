@@ -2,7 +2,7 @@
 //!
 //! ```yaml
 //! - { name: disk-full, select: 'disk_used_percent{mountpoint="/"}', detect: { forecast: { above: 90, horizon_secs: 14400 } }, for_secs: 300 }
-//! - { name: errors, select: http_errors_ratio, service: checkout, detect: { baseline: { over_secs: 86400, points: 5 } } }
+//! - { name: errors, select: http_errors_ratio, service: checkout, detect: { baseline: { over_secs: 86400, points: 5 } }, as: error ratio, unit: percent }
 //! - { name: odd, detect: { ensemble: { at_least: 2, of: [{ shift: {} }, { unusual: {} }, { same_time: { period: day } }] } } }
 //! ```
 
@@ -14,16 +14,19 @@ use super::episode::{Change, Episode, Phase};
 use super::forecast::{self, Forecast};
 use super::intake::{Dropped, Intake};
 use super::monotone::{self, Monotone};
+use super::reason;
 use super::same_time::{self, SameTime};
 use super::select::Selector;
 use super::shift::{self, Shift};
+use super::spark::{self, Recent};
 use super::unusual::{self, Unusual};
-use super::{Reading, Sample};
+use super::{Reading, Reason, Sample, Unit};
 use crate::record::EventTime;
 
 /// Of the states. A state of another version is forgotten: it cannot be read into what it was not made for.
 pub const VERSION: i32 = 1;
 const MEMBERS_MAX: usize = 8;
+const HOUR_SECS: i64 = 3600;
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -51,6 +54,12 @@ pub struct Rule {
     /// So long it must be well again.
     #[serde(default = "recovering_secs")]
     pub recovering_secs: u32,
+    /// What the series is called where people are told; the metric's name made readable if this is not given.
+    #[serde(default, rename = "as")]
+    pub called: Option<String>,
+    /// Of the series; what the metric's name says if this is not given.
+    #[serde(default)]
+    pub unit: Option<Unit>,
 }
 
 fn recovering_secs() -> u32 {
@@ -85,6 +94,7 @@ pub struct State {
     intake: Intake,
     /// Of each member, or of the one detector.
     memories: Vec<Memory>,
+    recent: Recent,
     pub episode: Episode,
 }
 
@@ -112,7 +122,12 @@ impl Rule {
     /// What is wrong with it, each with what to mend.
     pub fn problems(&self) -> Vec<String> {
         let named = (self.name.trim().is_empty()).then(|| "a rule needs a name".to_owned());
-        let texts = [("alert", &self.alert), ("service", &self.service), ("environment", &self.environment)];
+        let texts = [
+            ("alert", &self.alert),
+            ("as", &self.called),
+            ("environment", &self.environment),
+            ("service", &self.service),
+        ];
         let empty = texts.into_iter().filter(|(_, text)| text.as_ref().is_some_and(|text| text.trim().is_empty()));
         let empty = empty.map(|(option, _)| format!("{option} is empty: leave it out, or give it a text"));
         let of_rule = |problem: String| format!("rule `{}`: {problem}", self.name);
@@ -122,6 +137,7 @@ impl Rule {
     pub fn observe(&self, state: &mut State, sample: Sample) -> Result<Observed, Dropped> {
         self.fit(state);
         let taken = state.intake.take(sample, self.counter)?;
+        state.recent.add(taken, self.column_ms());
         let reading = |(detect, memory): (&Detect, &mut Memory)| detect.observe(memory, taken);
         let readings = self.detect.members().iter().zip(&mut state.memories).map(reading).collect();
         Ok(Observed { value: Some(taken.value), ..self.conclude(state, readings, taken.at) })
@@ -160,6 +176,30 @@ impl Rule {
         };
         let readings = self.detect.members().iter().zip(&state.memories).map(due).collect();
         self.conclude(state, readings, at)
+    }
+
+    /// Why, in words, of a series of this metric: `error ratio 2.1 % -> 7.4 % in 20 min, crosses 10 % in about 9 min`.
+    pub fn summary(&self, metric: &str, reason: &Reason) -> String {
+        let unit = self.unit.unwrap_or_else(|| Unit::of_metric(metric));
+        let named = if metric.is_empty() { &self.name } else { metric };
+        let called = self.called.clone().unwrap_or_else(|| reason::readable(named, unit));
+        format!("{called} {}", reason.told(unit, self.counter))
+    }
+
+    /// What a forecast of it looks out for.
+    pub fn threshold(&self) -> Option<f64> {
+        let threshold =
+            |detect: &Detect| if let Detect::Forecast(forecast) = detect { Some(forecast.threshold()) } else { None };
+        self.detect.members().iter().find_map(threshold)
+    }
+
+    /// The last while of the series as one line of text, up to that time.
+    pub fn sparkline(&self, state: &State, at: EventTime) -> String {
+        state.recent.line(at, self.column_ms())
+    }
+
+    fn column_ms(&self) -> i64 {
+        (self.detect.while_secs() * 1000 / spark::COLUMNS as i64).max(1)
     }
 
     /// From 0 to 1, for a benchmark that takes a score a row: what `unusual` has to tell anew.
@@ -216,6 +256,17 @@ impl Detect {
                 }
                 problems
             }
+        }
+    }
+
+    /// What people are shown of the series: what the detector looks at, where that is a while.
+    fn while_secs(&self) -> i64 {
+        match self {
+            Self::Forecast(detector) => detector.horizon_secs.into(),
+            Self::Monotone(detector) => detector.window_secs.into(),
+            Self::Absence(detector) => 2 * i64::from(detector.after_secs),
+            Self::Ensemble(ensemble) => ensemble.of.iter().map(Self::while_secs).max().unwrap_or(HOUR_SECS),
+            Self::Shift(_) | Self::SameTime(_) | Self::Baseline(_) | Self::Unusual(_) => HOUR_SECS,
         }
     }
 

@@ -95,6 +95,9 @@ proptest! {
             for sample in &series[cut..] {
                 let (one, other) = (run(&rule, &mut whole, *sample), run(&rule, &mut restored, *sample));
                 prop_assert_eq!(one, other, "{}", rule.name);
+                let lines = [rule.sparkline(&whole, sample.at), rule.sparkline(&restored, sample.at)];
+                prop_assert_eq!(&lines[0], &lines[1], "{}", rule.name);
+                prop_assert!(lines[0].chars().count() <= 24);
             }
             let bytes_of = [bytes(&schema, &whole), bytes(&schema, &restored)];
             prop_assert_eq!(&bytes_of[0], &bytes_of[1], "{}", rule.name);
@@ -110,7 +113,7 @@ proptest! {
                 for observed in run(&rule, &mut state, *sample).into_iter().flatten() {
                     let strength = observed.reading.strength;
                     prop_assert!((0.0..=100.0).contains(&strength), "{}: {strength}", rule.name);
-                    prop_assert!(observed.reading.reason.to_string().len() < 200);
+                    prop_assert!(rule.summary("node_filesystem_used_ratio", &observed.reading.reason).len() < 250);
                     prop_assert!(strength == 0.0 || observed.reading.reason != Reason::Nothing);
                 }
             }
@@ -122,13 +125,13 @@ proptest! {
 fn the_rules_of_these_tests_are_fine_and_wrong_ones_are_told() {
     assert_eq!(rules().iter().flat_map(Rule::problems).collect::<Vec<_>>(), Vec::<String>::new());
     let wrong = "
-    - { name: '', detect: { shift: { sum: 0 } } }
+    - { name: '', detect: { shift: { sum: 0 } }, as: ' ' }
     - { name: a, detect: { ensemble: { at_least: 2, of: [{ shift: {} }] } } }
     - { name: b, detect: { ensemble: { at_least: 1, of: [{ ensemble: { at_least: 1, of: [{ shift: {} }] } }] } } }
     ";
     let problems: Vec<usize> =
         serde_saphyr::from_str::<Vec<Rule>>(wrong).unwrap().iter().map(|rule| rule.problems().len()).collect();
-    assert_eq!(problems, [2, 1, 1]);
+    assert_eq!(problems, [3, 1, 1]);
 }
 
 /// A rule that was changed must not read what another detector remembered.

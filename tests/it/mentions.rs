@@ -83,9 +83,11 @@ impl Telling {
             ("description", text(3)),
             ("runbook_url", text(4)),
             ("dashboard_url", format!("https://{}", text(5))),
+            ("sparkline", text(1)),
+            ("trend", if self.value.is_some_and(|value| value % 2 == 0) { "recovering".to_owned() } else { text(0) }),
         ];
         Alert {
-            source: "test".into(),
+            source: if self.alert == 0 { "trend".into() } else { "test".into() },
             fingerprint: format!("f{}", self.alert).into(),
             starts_at_ms: 0,
             ends_at_ms: (!self.firing).then_some(at as i64),

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::event::words::short_hash;
-use crate::event::{AlertStatus, Incident, IncidentAlert, IncidentChange, IncidentState, Level, Mention};
+use crate::event::{AlertStatus, AlertTrend, Incident, IncidentAlert, IncidentChange, IncidentState, Level, Mention};
 use crate::record::EventTime;
 
 /// Beyond so many, omitted alerts are no longer told apart; the count then means "so many or more".
@@ -77,6 +77,8 @@ pub struct TrackedAlert {
     pub muted_until_ms: Option<i64>,
     #[serde(default)]
     pub muted_by: Option<String>,
+    #[serde(default)]
+    pub trend: Option<AlertTrend>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -306,6 +308,7 @@ impl TrackedAlert {
             generator_url: self.generator_url.clone(),
             muted_until_ms: self.muted_until_ms,
             muted_by: self.muted_by.clone(),
+            trend: self.trend.clone().map(|trend| AlertTrend { recovering: live && trend.recovering, ..trend }),
         }
     }
 }

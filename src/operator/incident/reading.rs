@@ -4,11 +4,12 @@ use sha2::{Digest, Sha256};
 
 use super::memory::{Phase, Tracked, TrackedAlert};
 use crate::event::words::{clipped, identity};
-use crate::event::{Alert, AlertStatus, IncidentState, Level, Mention};
+use crate::event::{Alert, AlertStatus, AlertTrend, IncidentState, Level, Mention};
 use crate::record::EventTime;
 
 const NAME_CHARS_MAX: usize = 200;
 const SUMMARY_CHARS_MAX: usize = 500;
+const SPARKLINE_CHARS_MAX: usize = 60;
 const URL_BYTES_MAX: usize = 2_000;
 
 /// Whether the telling is of an episode that has ended, or of one before it.
@@ -40,6 +41,14 @@ pub fn next_telling(
 ) -> TrackedAlert {
     let said = |name| alert.annotations.get(name).filter(|text| !text.trim().is_empty());
     let summary = said("summary").or_else(|| said("description")).unwrap_or(&alert.name);
+    let known = before.filter(|before| before.starts_at_ms == alert.starts_at_ms);
+    let trend = trend_of(alert, known.and_then(|known| known.trend.as_ref()));
+    let goes_back = alert.status == AlertStatus::Resolved || trend.as_ref().is_some_and(|trend| trend.recovering);
+    // How it ends is seen in its line; the words stay those of why it began.
+    let summary = match known.filter(|_| trend.is_some() && goes_back) {
+        Some(known) => known.summary.clone(),
+        None => clipped(summary, SUMMARY_CHARS_MAX),
+    };
     TrackedAlert {
         fingerprint,
         phase: Phase::Firing,
@@ -50,12 +59,30 @@ pub fn next_telling(
         ends_at_ms: None,
         repeats: before.map_or(0, |before| before.repeats).saturating_add(1),
         value: alert.value.filter(|value| value.is_finite()),
-        summary: clipped(summary, SUMMARY_CHARS_MAX),
+        summary,
         generator_url: alert.generator_url.as_deref().and_then(bounded_url),
         episode: alert.episode.as_deref().map(identity),
         muted_until_ms: alert.muted_until_ms,
         muted_by: alert.muted_by.as_deref().map(identity),
+        trend,
     }
+}
+
+/// What a detector of trends annotates its alerts with. That it goes on says that nothing has changed.
+fn trend_of(alert: &Alert<'_>, before: Option<&AlertTrend>) -> Option<AlertTrend> {
+    let said = |name| alert.annotations.get(name).unwrap_or_default();
+    let recovering = match said("trend") {
+        "goes_on" => before.is_some_and(|before| before.recovering),
+        phase => phase == "recovering",
+    };
+    let told = || AlertTrend { recovering, sparkline: clipped(said("sparkline"), SPARKLINE_CHARS_MAX) };
+    (&*alert.source == "trend").then(told)
+}
+
+/// Whether a known episode began or ceased to recover.
+pub fn turned(before: &TrackedAlert, heard: &TrackedAlert) -> bool {
+    let recovering = |alert: &TrackedAlert| alert.trend.as_ref().is_some_and(|trend| trend.recovering);
+    before.phase == Phase::Firing && recovering(before) != recovering(heard)
 }
 
 pub fn opened(alert: &Alert<'_>, group: Vec<String>, at: EventTime) -> Tracked {

@@ -128,6 +128,43 @@ fn tellings_of_a_named_episode_are_one_that_began_with_the_first() {
 }
 
 #[test]
+fn a_trend_that_recovers_and_does_not_is_told_and_keeps_the_words_of_its_beginning() {
+    let run = script::run(
+        &incidents(),
+        "0:00 fire a source=trend @trend=began @summary=rises @sparkline=▁█
+         1:00 fire a source=trend @trend=began @summary=rises @sparkline=▁█
+         1:05 fire a source=trend @trend=recovering @summary=usual @sparkline=█▁
+         1:10 fire a source=trend @trend=recovering @summary=usual @sparkline=█▁
+         1:45 fire a source=trend @trend=goes_on @summary=usual @sparkline=█▁
+         1:50 fire a source=trend @trend=resumed @summary=again @sparkline=▁▂
+         2:00 fire a source=trend @trend=recovering @summary=usual @sparkline=▂▁
+         3:00 resolve a source=trend @trend=ended @summary=usual @sparkline=▁▁
+         3:01 fire b source=other @trend=recovering @sparkline=▁
+         20:00 resolve b
+         26:00 wait",
+    );
+    let shown = run.told.iter().map(|(at, _, fact)| {
+        let Fact::Incident(told) = fact else { panic!("incidents only") };
+        let alerts = told.alerts.iter().map(|alert| {
+            let trend = alert.trend.as_ref().map(|trend| (trend.sparkline.as_str(), trend.recovering));
+            format!("{} {} {trend:?}", alert.fingerprint, alert.summary)
+        });
+        format!("{} {:?} {:?}: {}", clock(*at), told.change, told.mention, alerts.collect::<Vec<_>>().join(", "))
+    });
+    let expected = [
+        "0:00 Opened Nobody: a rises Some((\"▁█\", false))",
+        "1:05 AlertsChanged Nobody: a rises Some((\"█▁\", true))",
+        "1:50 AlertsChanged Nobody: a again Some((\"▁▂\", false))",
+        "2:00 AlertsChanged Nobody: a again Some((\"▂▁\", true))",
+        // Its end is not believed before 8:00.
+        "3:01 AlertsChanged Nobody: a again Some((\"▁▁\", true)), b b None",
+        "8:00 AlertsChanged Nobody: b b None, a again Some((\"▁▁\", false))",
+        "25:00 Resolved Nobody: a again Some((\"▁▁\", false)), b b None",
+    ];
+    assert_eq!(shown.collect::<Vec<_>>(), expected);
+}
+
+#[test]
 fn a_named_episode_that_comes_back_or_another_name_is_a_flap() {
     check(
         "0:00 fire a level=high episode=x

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::attention;
 use super::buttons;
 use super::text::{Lines, code, escaped, link, number, time};
+use super::trend;
 use crate::actions::Actions;
 use crate::event::words::span;
 use crate::event::{AlertStatus, Incident, IncidentAlert, IncidentState, Level, Suspect};
@@ -84,7 +85,7 @@ pub fn message(text: String, sections: Vec<String>) -> Message {
 
 pub fn escalated(incident: &Incident) -> String {
     let why = escaped(&incident.level_reason, PROSE_CHARS);
-    format!("{} *Escalated: {}*: {why}", emoji(incident), level(incident.level))
+    format!("{} *Escalated: {}*: {why}{}", emoji(incident), level(incident.level), trends(incident))
 }
 
 pub fn reopened(incident: &Incident) -> String {
@@ -92,7 +93,14 @@ pub fn reopened(incident: &Incident) -> String {
         0 | 1 => String::new(),
         times => format!(", for the {times}. time"),
     };
-    format!("{} *Reopened*{times}: {}", emoji(incident), firing_names(incident))
+    format!("{} *Reopened*{times}: {}{}", emoji(incident), firing_names(incident), trends(incident))
+}
+
+/// The worst trend that fires, on a line of its own.
+fn trends(incident: &Incident) -> String {
+    let mut firing = incident.alerts.iter().filter(|alert| alert.status == AlertStatus::Firing);
+    let worst = firing.find(|alert| alert.trend.is_some());
+    worst.map(|alert| format!("\n{}", said(incident, alert))).unwrap_or_default()
 }
 
 pub fn resolved(incident: &Incident) -> String {
@@ -127,17 +135,19 @@ fn headline(incident: &Incident) -> String {
         IncidentState::Open => level(incident.level),
         IncidentState::Resolved => "Resolved",
     };
-    format!("{} *{title} · {service}*{environment}: {}", emoji(incident), firing_names(incident))
+    let recovering = if trend::recovers(incident) { " · recovering" } else { "" };
+    format!("{} *{title} · {service}{recovering}*{environment}: {}", emoji(incident), firing_names(incident))
 }
 
 /// What a phone shows.
 fn notification(incident: &Incident) -> String {
-    let worst = incident.alerts.first().map(|alert| escaped(&alert.summary, PROSE_CHARS)).unwrap_or_default();
+    let worst = incident.alerts.first().map(|alert| said(incident, alert)).unwrap_or_default();
     let service = escaped(&incident.service, NAME_CHARS);
     match incident.state {
         IncidentState::Open => {
             let (emoji, level, environment) = (emoji(incident), level(incident.level), environment(incident));
-            format!("{emoji} {level}: {service}{environment}: {}: {worst}", firing_names(incident))
+            let recovering = if trend::recovers(incident) { ", recovering" } else { "" };
+            format!("{emoji} {level}{recovering}: {service}{environment}: {}: {worst}", firing_names(incident))
         }
         IncidentState::Resolved => {
             format!(
@@ -219,25 +229,35 @@ fn alerts(incident: &Incident) -> String {
         _ => format!("*Alerts* {firing} firing, {} resolved", incident.alerts.len() - firing),
     }]);
     for alert in incident.alerts.iter().take(ALERTS_SHOWN) {
-        lines.push([alert_line(alert, true), alert_line(alert, false)]);
+        lines.push([alert_line(incident, alert, true), alert_line(incident, alert, false)]);
     }
     let hidden = incident.alerts.len().saturating_sub(ALERTS_SHOWN);
     lines.finish(hidden + usize::try_from(incident.alerts_omitted).unwrap_or(0))
 }
 
-fn alert_line(alert: &IncidentAlert, linked: bool) -> String {
+/// What an alert says, and behind a trend how it looks and which deploy it follows.
+fn said(incident: &Incident, alert: &IncidentAlert) -> String {
+    let shown = alert.trend.as_ref().map(|shown| trend::line(shown, alert, incident.suspects.first()));
+    escaped(&alert.summary, PROSE_CHARS) + &shown.unwrap_or_default()
+}
+
+fn alert_line(incident: &Incident, alert: &IncidentAlert, linked: bool) -> String {
     let mark = if alert.status == AlertStatus::Firing { level_emoji(alert.level) } else { "✅" };
     let name = escaped(&alert.name, NAME_CHARS);
     let name = link(alert.generator_url.as_deref().filter(|_| linked), &name).unwrap_or(name);
     let mut line = format!("{mark} {name}");
-    if alert.summary != alert.name {
-        line += &format!(": {}", escaped(&alert.summary, PROSE_CHARS));
+    if alert.summary != alert.name || alert.trend.is_some() {
+        line += &format!(": {}", said(incident, alert));
     }
-    if let Some(value) = alert.value {
+    // The words of a trend have it in its unit.
+    if let Some(value) = alert.value.filter(|_| alert.trend.is_none()) {
         line += &format!(" (value {})", number(value));
     }
     if alert.repeats > 1 {
         line += &format!(", told {}×", alert.repeats);
+    }
+    if trend::is_recovering(alert) {
+        line += "  *recovering*";
     }
     line
 }

@@ -3,7 +3,10 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
-use crate::event::{Attention, Helped, IncidentRun, Level, LogEntry, Mention, MuteKind, Muted, RunStatus, Suspect};
+use crate::event::{
+    AlertTrend, Attention, Helped, IncidentAlert, IncidentRun, Level, LogEntry, Mention, MuteKind, Muted, RunStatus,
+    Suspect,
+};
 use crate::operator::script::{self, Line, clock};
 
 const CONFIG: &str = r##"
@@ -77,6 +80,42 @@ fn a_root_is_posted_rewritten_and_replied_to_when_something_is_notable() {
                 🔴 *Reopened*: Errors ⏎ <!subteam^S0SRE> please have a look
         "#]],
     );
+}
+
+#[test]
+fn a_trend_shows_its_line_the_deploy_it_follows_and_that_it_recovers() {
+    check(
+        "10:00 incident i1 v=1 change=opened summary=2_%_->_7_% trend=▁▂▅█ suspects=v1:60 onset=4:00
+         11:00 incident i1 v=2 change=alerts_changed summary=2_%_->_7_% trend=~▂▅█▃ opened=10:00 onset=4:00
+         12:00 incident i1 v=3 change=escalated level=critical summary=2_%_->_7_% trend=▅█▃▆ opened=10:00
+         13:00 incident i1 v=4 change=resolved summary=2_%_->_7_% trend=▃▆▂▁ opened=10:00",
+        expect![[r#"
+            10:00 PostRoot #oncall i1-v1-post
+                🟠 High: shop: Errors: 2_%_-&gt;_7_%, 4 min after deploy shop@v1  ▁▂▅█
+            11:00 UpdateRoot #oncall i1-v2-update
+                🟠 High, recovering: shop: Errors: 2_%_-&gt;_7_%  ▂▅█▃
+            12:00 UpdateRoot #oncall i1-v3-update
+                🔴 Critical: shop: Errors: 2_%_-&gt;_7_%  ▅█▃▆
+            12:00 Reply #oncall i1-v3-reply
+                🔴 *Escalated: Critical*: as the script says ⏎ 2_%_-&gt;_7_%  ▅█▃▆
+            13:00 UpdateRoot #oncall i1-v4-update terminal
+                ✅ Resolved: shop after 3 min: Errors
+            13:00 Reply #oncall i1-v4-reply
+                ✅ *Resolved* after 3 min
+        "#]],
+    );
+    let line = "9:00 incident i v=1 onset=4:30 suspects=v1:60 trend=~▁█ summary=up";
+    let Some((_, Line::Fact(Fact::Incident(mut incident)))) = script::lines(line).pop() else { panic!("an incident") };
+    let shown = |incident: &Incident| render::root(incident, Known::default(), None).blocks;
+    incident.suspects[0].effective_at_ms = 30_000;
+    incident.suspects[0].revision = Some("1f3c5d7e9a0b".to_owned());
+    let root = shown(&incident);
+    assert!(root.contains("🟠 Errors: up, 4 min after deploy shop@1f3c5d7e  ▁█  *recovering*"), "{root}");
+    assert!(root.contains("*High · shop · recovering*: Errors"), "{root}");
+    incident.suspects[0].effective_at_ms = 270_001;
+    assert!(!shown(&incident).contains("after deploy"), "what came later is no cause");
+    incident.alerts.push(IncidentAlert { trend: None, ..incident.alerts[0].clone() });
+    assert!(!shown(&incident).contains("· recovering"), "another alert fires on");
 }
 
 #[test]
@@ -517,6 +556,8 @@ fn any_incident() -> impl Strategy<Value = Incident> {
             let mut alert = incident.alerts[0].clone();
             (alert.name, alert.summary, alert.value) = (name.clone(), summary.clone(), Some(value));
             alert.generator_url = Some(format!("https://{url}"));
+            alert.trend =
+                (suspects % 2 == 1).then(|| AlertTrend { recovering: alerts % 2 == 1, sparkline: why.clone() });
             let suspect = Suspect {
                 deploy_id: id.clone(),
                 version: version.clone(),

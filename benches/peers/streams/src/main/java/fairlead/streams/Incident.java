@@ -39,10 +39,12 @@ final class Incident {
             Double value, String summary, String generatorUrl, Long mutedUntil, String mutedBy) {
 
         static ShownAlert read(AvroReader in) {
-            return new ShownAlert(
+            ShownAlert alert = new ShownAlert(
                     in.readString(), in.readString(), in.readEnum(Alert.STATUSES), in.readEnum(Alert.LEVELS), in.readLong(),
                     in.readOptionalLong(), in.readInt(), in.readOptionalDouble(), in.readString(), in.readOptionalString(),
                     in.readOptionalLong(), in.readOptionalString());
+            in.isPresent(); // trend: null, for no detector of trends is among these stages
+            return alert;
         }
 
         void write(AvroWriter out) {
@@ -58,6 +60,7 @@ final class Incident {
             out.writeOptionalString(generatorUrl);
             out.writeOptionalLong(mutedUntil);
             out.writeOptionalString(mutedBy);
+            out.writeOptionalString(null); // trend
         }
     }
 
