@@ -80,7 +80,7 @@ fn a_disk_that_fills_up_is_told_once_long_before_and_ends_as_resolved() {
     assert_eq!(opened.count(), 1);
     assert!(told.incidents.iter().all(|incident| incident.mention == Mention::Nobody && incident.service == "storage"));
     assert!(told.actions.first().is_some_and(|action| action.text.contains("DiskFillsUp")), "{:?}", told.actions);
-    assert!(told.actions.last().unwrap().text.contains("resolved"), "{:?}", told.actions.last());
+    assert!(told.actions.last().unwrap().text.contains("Resolved"), "{:?}", told.actions.last());
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn wrong_rules_are_told_with_file_and_line() {
             ":11",
             "nobody knows whose they are",
         ),
-        ("{ name: a, select: up, detekt: { shift: {} } }", ":24", "`detekt` is unknown; did you mean `detect`?"),
+        ("{ name: a, select: up, detekt: { shift: {} } }", ":34", "`detekt` is unknown; did you mean `detect`?"),
     ] {
         let compiled = shipped(|text| text.replace("        - name: disk-full\n", &rule(wrong)));
         assert!(compiled.topology.is_none(), "{wrong}");
