@@ -323,15 +323,14 @@ impl Attend {
         if known.attention().is_some_and(|attention| attention.muted != muted) {
             return self.tell(self.settled(known.anew(), IncidentChange::Noted, state.quiet(), at));
         }
-        match self.next_step(known).filter(|(due, _)| *due <= at) {
-            Some((_, step)) => self.tell(Self::unattended(known, step, at)),
-            None => Event::Judged { incident: known.snapshot.id.clone(), at },
+        match &self.steps_due(known, at)[..] {
+            [] => Event::Judged { incident: known.snapshot.id.clone(), at },
+            steps => self.tell(Self::unattended(known, steps, at)),
         }
     }
 
     fn wakes_at(&self, known: &Known, state: &State) -> Option<EventTime> {
-        let step = self.next_step(known).map(|(due, _)| due);
-        self.judged_anew_at(known, &state.causes).into_iter().chain(step).min()
+        self.judged_anew_at(known, &state.causes).into_iter().chain(self.next_step_at(known)).min()
     }
 
     /// The snapshot once it is known whether people are told: with the change that says most, and whom that wakes.

@@ -65,13 +65,23 @@ const LEVELS: [Level; 4] = [Level::Low, Level::Medium, Level::High, Level::Criti
 const STATES: [IncidentState; 2] = [IncidentState::Open, IncidentState::Resolved];
 
 impl Attend {
-    /// The step that is next, and when, unless somebody has it in hand.
-    pub fn next_step(&self, known: &Known) -> Option<(EventTime, &Step)> {
-        let step = self.escalation.get(usize::try_from(known.steps).ok()?)?;
+    /// When the next step is due, unless somebody has it in hand.
+    pub fn next_step_at(&self, known: &Known) -> Option<EventTime> {
+        self.steps(known).next().map(|(due, _)| due)
+    }
+
+    /// Those that are due, in their order: several if they came due while all alerts had ended.
+    pub fn steps_due(&self, known: &Known, at: EventTime) -> Vec<&Step> {
+        self.steps(known).take_while(|(due, _)| *due <= at).map(|(_, step)| step).collect()
+    }
+
+    fn steps(&self, known: &Known) -> impl Iterator<Item = (EventTime, &Step)> {
         let waits = self.climbs(known.standing()) && !known.has_ended();
+        let taken = if waits { usize::try_from(known.steps).unwrap_or(usize::MAX) } else { usize::MAX };
+        let (since, resumed) = (EventTime(known.waits_since_ms), EventTime(known.resumed_at_ms));
         // What came due while all had ended is due once one fires again.
-        let due = || EventTime(known.waits_since_ms).plus_ms(i64::from(step.after_secs) * 1_000);
-        waits.then(|| (due().max(EventTime(known.resumed_at_ms)), step))
+        let due = move |step: &Step| since.plus_ms(i64::from(step.after_secs) * 1_000).max(resumed);
+        self.escalation.iter().skip(taken).map(move |step| (due(step), step))
     }
 
     fn climbs(&self, standing: Standing) -> bool {
@@ -79,13 +89,14 @@ impl Attend {
         state == IncidentState::Open && !muted && !acknowledged && level >= self.escalation_level_at_least
     }
 
-    /// Nobody took it in hand in time.
-    pub fn unattended(known: &Known, step: &Step, at: EventTime) -> Known {
+    /// Nobody took it in hand in time. Several steps at once are one telling, of whom the widest of them wakes.
+    pub fn unattended(known: &Known, steps: &[&Step], at: EventTime) -> Known {
         let mut next = known.anew();
-        next.steps = next.steps.saturating_add(1);
+        next.steps = next.steps.saturating_add(i32::try_from(steps.len()).unwrap_or(i32::MAX));
         next.judged_at_ms = next.judged_at_ms.max(at.0);
         let waited = span(at.since_ms(EventTime(known.waits_since_ms)));
-        let told = match step.mention {
+        let widest = steps.iter().map(|step| step.mention).max().unwrap_or_default();
+        let told = match widest {
             Mention::Nobody => "nobody",
             Mention::Owner => "the owner",
             Mention::Sre => "SRE",
@@ -95,7 +106,7 @@ impl Attend {
         next.log(&format!("nobody had it in hand for {waited}: told {told}"), at);
         let attention = next.attention_mut();
         attention.escalations = attention.escalations.saturating_add(1);
-        next.snapshot.mention = mention(IncidentChange::Unattended, next.standing(), step.mention);
+        next.snapshot.mention = mention(IncidentChange::Unattended, next.standing(), widest);
         next.told(IncidentChange::Unattended, at)
     }
 

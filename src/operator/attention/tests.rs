@@ -667,6 +667,25 @@ fn the_chain_rests_while_all_alerts_have_ended_and_goes_on_when_one_fires_again(
 }
 
 #[test]
+fn what_came_due_of_the_chain_while_all_had_ended_is_one_telling_to_the_widest() {
+    check(
+        "0:00 fire a
+         0:00 incident i1 v=1 mention=owner alerts=a
+         2:00 resolve a
+         20:00 fire a
+         21:30 resolve a starts=20:00
+         22:30 incident i1 v=2 change=resolved alerts=a
+         40:00 wait",
+        expect![[r#"
+            0:00 i1 v1 Opened Owner
+            20:00 i1 v2 Unattended Sre
+                fairlead: nobody had it in hand for 20 min: told SRE
+            22:30 i1 v3 Resolved Nobody
+        "#]],
+    );
+}
+
+#[test]
 fn the_end_of_one_alert_or_of_an_earlier_episode_does_not_rest_the_chain() {
     let unattended = expect![[r#"
         0:00 i1 v1 Opened Owner

@@ -282,7 +282,7 @@ mirrors:
     for line in [
         "KAFKA=$KAFKA_OLD_EU ADMIN=${ADMIN_OLD_EU:-}",
         "allow \"$run\" --operation Describe --cluster",
-        "allow \"$run\" --operation Read --operation DescribeConfigs --topic orders",
+        "allow \"$run\" --operation Describe --group team- --resource-pattern-type prefixed",
     ] {
         assert!(script.lines().any(|found| found == line), "{line}: {script}");
     }
