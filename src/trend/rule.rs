@@ -2,7 +2,7 @@
 //!
 //! ```yaml
 //! - { name: disk-full, select: 'disk_used_percent{mountpoint="/"}', detect: { forecast: { above: 90, horizon_secs: 14400 } }, for_secs: 300 }
-//! - { name: errors, select: http_errors_ratio, as: error ratio, service: checkout, detect: { baseline: { over_secs: 86400, points: 0.05 } } }
+//! - { name: errors, select: http_errors_ratio, service: checkout, detect: { baseline: { over_secs: 86400, points: 5 } }, as: error ratio, unit: percent }
 //! - { name: odd, detect: { ensemble: { at_least: 2, of: [{ shift: {} }, { unusual: {} }, { same_time: { period: day } }] } } }
 //! ```
 
@@ -124,9 +124,9 @@ impl Rule {
         let named = (self.name.trim().is_empty()).then(|| "a rule needs a name".to_owned());
         let texts = [
             ("alert", &self.alert),
-            ("service", &self.service),
-            ("environment", &self.environment),
             ("as", &self.called),
+            ("environment", &self.environment),
+            ("service", &self.service),
         ];
         let empty = texts.into_iter().filter(|(_, text)| text.as_ref().is_some_and(|text| text.trim().is_empty()));
         let empty = empty.map(|(option, _)| format!("{option} is empty: leave it out, or give it a text"));

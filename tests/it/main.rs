@@ -11,6 +11,7 @@ mod compat;
 mod conformance;
 #[cfg(feature = "runtime")]
 mod consumers;
+mod detections;
 #[cfg(feature = "runtime")]
 mod exactly_once;
 mod examples;

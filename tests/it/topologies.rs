@@ -58,7 +58,8 @@ fn cases() -> Vec<Case> {
 fn examples() -> Case {
     /// Where the examples stand in time, so that a case begins at zero like the others.
     const BEGIN_MS: i64 = 1_795_420_800_000;
-    let read = [FactKind::Alert, FactKind::Deploy, FactKind::Response, FactKind::ActionRun, FactKind::Cause];
+    use FactKind::{ActionRun, Alert, Cause, Deploy, Response, Sample};
+    let read = [Alert, Deploy, Response, ActionRun, Cause, Sample];
     let examples = read.into_iter().flat_map(|kind| {
         let texts = crate::examples::of(kind.name()).into_iter();
         texts.map(move |(_, text)| (kind, later(&serde_json::from_str(&text).unwrap(), -BEGIN_MS)))

@@ -5,9 +5,9 @@ use sha2::{Digest, Sha256};
 use super::memory::Open;
 use crate::event::{Alert, AlertStatus, Labels, Mention, Text};
 use crate::record::EventTime;
+use crate::trend::SOURCE;
 use crate::trend::rule::Rule;
 use crate::trend::series::Series;
-use crate::trend::{Reason, SOURCE};
 
 /// Of a series of which nothing says whose it is.
 const SERVICE_UNKNOWN: &str = "unknown";
@@ -22,6 +22,15 @@ pub enum Telling {
     Ended,
     /// It ends although nobody saw it being well.
     Cut,
+}
+
+/// One telling of a detection.
+pub struct Said {
+    pub telling: Telling,
+    pub taken_at: EventTime,
+    pub sparkline: String,
+    /// Of a forecast; 0: it is beyond.
+    pub crosses_in_secs: Option<i64>,
 }
 
 impl Telling {
@@ -68,24 +77,19 @@ pub fn open(rule: &Rule, series: &str, taken_at: EventTime) -> Open {
     }
 }
 
-/// Why, in words.
-pub fn reason(rule: &Rule, series: &str, reason: &Reason) -> String {
-    rule.summary(&read(series).metric, reason)
-}
-
-pub fn told(
-    open: &Open,
-    (rule, series): (&str, &str),
-    telling: Telling,
-    sparkline: String,
-    taken_at: EventTime,
-) -> Alert<'static> {
+pub fn told(open: &Open, rule: &str, series: &str, said: Said) -> Alert<'static> {
+    let Said { telling, taken_at, sparkline, crosses_in_secs } = said;
     let ends = telling.is_end();
     let fingerprint = fingerprint(rule, series);
     let series = read(series);
     let namespace = ["namespace", "kubernetes_namespace"].into_iter().find_map(|name| series.labels.get(name));
-    let annotations =
-        [("summary", telling.summary(&open.reason)), ("trend", telling.name().to_owned()), ("sparkline", sparkline)];
+    let annotations = [
+        ("summary", Some(telling.summary(&open.reason))),
+        ("trend", Some(telling.name().to_owned())),
+        ("sparkline", Some(sparkline).filter(|line| !line.is_empty())),
+        ("crosses_in_secs", crosses_in_secs.map(|secs| secs.to_string())),
+    ];
+    let annotations = annotations.into_iter().filter_map(|(name, text)| Some((Text::from(name), Text::from(text?))));
     Alert {
         source: SOURCE.into(),
         fingerprint: fingerprint.into(),
@@ -97,7 +101,7 @@ pub fn told(
         environment: open.environment.clone().map(Text::from),
         namespace: namespace.map(|name| name.to_owned().into()),
         labels: labels(&series, &open.alert),
-        annotations: annotations.map(|(name, text)| (Text::from(name), Text::from(text))).into_iter().collect(),
+        annotations: annotations.collect(),
         value: open.value,
         generator_url: None,
         level: None,
@@ -130,7 +134,7 @@ fn labels(series: &Series<'_>, alert: &str) -> Labels<'static> {
     all.map(|(name, value)| (Text::from(name), Text::from(value))).collect()
 }
 
-/// It was read when its rules were chosen.
-fn read(series: &str) -> Series<'_> {
+/// It could be read when its rules were chosen.
+pub fn read(series: &str) -> Series<'_> {
     Series::parse(series).unwrap_or_else(|_| Series { metric: series.into(), labels: Labels::default() })
 }

@@ -85,10 +85,12 @@ fn one_detection_an_episode_with_all_that_an_alert_has() {
         assert_eq!(alert.labels.get("instance"), Some("db-1"));
     }
     let began_summary = began.annotations.get("summary").unwrap();
-    assert!(began_summary.starts_with("disk used 50."), "{began_summary}");
-    assert!(began_summary.contains(", crosses 90 % in about"), "{began_summary}");
-    let line = began.annotations.get("sparkline").unwrap();
-    assert!(line.starts_with('▁') && line.ends_with('█'), "{line}");
+    assert!(began_summary.starts_with("disk used 5"), "{began_summary}");
+    assert!(began_summary.contains("crosses 90 % in about"), "{began_summary}");
+    let seconds = began.annotations.get("crosses_in_secs").map(|secs| secs.parse::<i64>().unwrap());
+    assert!(seconds.is_some_and(|secs| (600..=3600).contains(&secs)), "{seconds:?}");
+    assert!(began.annotations.get("sparkline").is_some_and(|line| line.ends_with('█')));
+    assert_eq!(ended.annotations.get("crosses_in_secs"), None);
     assert!(began.value.is_some_and(|value| (50.0..80.0).contains(&value)));
     assert!(ended.annotations.get("summary").unwrap().contains("well again"));
     assert_eq!((ended.status, ended.value), (AlertStatus::Resolved, Some(20.0)));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::alert::{self, Telling};
+use super::alert::{self, Said, Telling};
 use super::memory::{Memory, Open, Watched};
 use super::{Event, Trend};
 use crate::event::Sample;
@@ -12,7 +12,7 @@ use crate::trend::episode::{Change, Episode, Phase};
 use crate::trend::intake::Dropped;
 use crate::trend::rule::{self, Observed, Rule};
 use crate::trend::series::Series;
-use crate::trend::{self, Reason};
+use crate::trend::{self, Reading, Reason};
 
 pub struct Watch<'a> {
     trend: &'a Trend,
@@ -146,43 +146,44 @@ impl<'a> Watch<'a> {
             Some(Change::Ended) => Telling::Ended,
             // The rule is another than the one that began it.
             None if !lives => return self.end(watched, "its rule was changed", at),
-            None => return self.keep(rule, watched, observed, taken_at, at),
+            None => Telling::GoesOn,
         };
+        let time = millis(self.trend.retell_secs);
         let Some(open) = &mut watched.open else { return };
-        note(rule, self.series, open, observed);
-        self.say(watched, telling, taken_at, at);
-    }
-
-    /// Nothing has changed: it is told again when it is time.
-    fn keep(&mut self, rule: &Rule, watched: &mut Watched, observed: &Observed, taken_at: EventTime, at: EventTime) {
-        if let Some(open) = &mut watched.open
-            && open.told_at.plus_ms(millis(self.trend.retell_secs)) <= at
-        {
-            note(rule, self.series, open, observed);
-            self.retell(watched, taken_at, at);
+        if telling != Telling::GoesOn || open.told_at.plus_ms(time) <= at {
+            note(open, rule, self.series, observed);
+            self.say(watched, telling, crosses_in_secs(observed), taken_at, at);
         }
     }
 
     fn retell(&mut self, watched: &mut Watched, taken_at: EventTime, at: EventTime) {
         let time = millis(self.trend.retell_secs);
         if watched.open.as_ref().is_some_and(|open| open.told_at.plus_ms(time) <= at) {
-            self.say(watched, Telling::GoesOn, taken_at, at);
+            self.say(watched, Telling::GoesOn, None, taken_at, at);
         }
     }
 
     fn end(&mut self, watched: &mut Watched, why: &str, at: EventTime) {
         if let Some(open) = &mut watched.open {
             open.reason = format!("{why}; it was: {}", open.reason);
-            self.say(watched, Telling::Cut, at.plus_ms(-self.memory.lag_ms), at);
+            self.say(watched, Telling::Cut, None, at.plus_ms(-self.memory.lag_ms), at);
         }
     }
 
-    fn say(&mut self, watched: &mut Watched, telling: Telling, taken_at: EventTime, at: EventTime) {
+    fn say(
+        &mut self,
+        watched: &mut Watched,
+        telling: Telling,
+        crosses_in_secs: Option<i64>,
+        taken_at: EventTime,
+        at: EventTime,
+    ) {
         let Some(open) = &mut watched.open else { return };
         open.told_at = at;
         let rule = self.trend.rule_named(&watched.rule);
         let sparkline = rule.map(|rule| rule.sparkline(&watched.state, taken_at)).unwrap_or_default();
-        let alert = alert::told(open, (&watched.rule, self.series), telling, sparkline, taken_at);
+        let said = Said { telling, taken_at, sparkline, crosses_in_secs };
+        let alert = alert::told(open, &watched.rule, self.series, said);
         self.told.push(Event::Told(Box::new(alert), watched.rule.clone()));
         if telling.is_end() {
             watched.open = None;
@@ -191,9 +192,16 @@ impl<'a> Watch<'a> {
 }
 
 /// What is nothing any more leaves the reason for which it was told.
-fn note(rule: &Rule, series: &str, open: &mut Open, observed: &Observed) {
-    if observed.reading.reason != Reason::Nothing && observed.reading.strength >= 1.0 {
-        open.reason = alert::reason(rule, series, &observed.reading.reason);
+fn note(open: &mut Open, rule: &Rule, series: &str, observed: &Observed) {
+    if observed.reading.strength >= 1.0 {
+        open.reason = rule.summary(&alert::read(series).metric, &observed.reading.reason);
     }
     open.value = observed.value;
+}
+
+fn crosses_in_secs(observed: &Observed) -> Option<i64> {
+    match observed.reading {
+        Reading { reason: Reason::Crosses { in_ms, .. }, strength } if strength >= 1.0 => Some(in_ms / 1_000),
+        _ => None,
+    }
 }

@@ -37,10 +37,10 @@ pub fn salvage<T: DeserializeOwned>(node: &Node, problems: &mut Vec<Problem>) ->
         if !error.consequence {
             reading.problems.borrow_mut().push(Problem::error(&at, error.message));
         }
-        if std::ptr::eq(place, node) {
+        // What was left out and is complained about again can be left out no further.
+        if std::ptr::eq(place, node) || !reading.skipped.borrow_mut().insert(place) {
             break None;
         }
-        reading.skipped.borrow_mut().insert(place);
     };
     problems.append(&mut reading.problems.into_inner());
     value
@@ -274,7 +274,17 @@ impl<'de> Deserializer<'de> for Reader<'de, '_> {
             },
             Value::List(_) => Err(de::Error::invalid_type(Unexpected::Seq, &"a name")),
         };
-        self.located(variant.and_then(|variant| visitor.visit_enum(variant)))
+        let read = variant.and_then(|variant| visitor.visit_enum(variant));
+        // A name that is wrong is told where it stands, but its content goes with it: the whole is left out.
+        let whole = |mut error: Error| {
+            if let (Value::Map(entries), Some((place, _))) = (&self.node.value, &mut error.place)
+                && entries.iter().any(|entry| std::ptr::eq(*place, &raw const entry.key))
+            {
+                *place = self.node;
+            }
+            error
+        };
+        self.located(read.map_err(whole))
     }
 
     forward_to_deserialize_any! {
