@@ -14,7 +14,6 @@ pub struct TrendCommand {
 }
 
 #[derive(Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one, and it is gone when the command has run")]
 enum What {
     /// Say what rules would have detected in recorded series, and how early and how rightly where they are labelled
     Backtest(backtest::Backtest),
