@@ -85,7 +85,7 @@ enum Command {
     Respond(respond::Respond),
     /// Print what to paste into a system that sends no format of its own
     Template(template::Template),
-    /// Try rules of trends on a recorded series
+    /// Try rules of trends on recorded series, and tune them
     Trend(trend::TrendCommand),
     /// List, show and put back what could not be processed
     DeadLetter(dead_letter::DeadLetterCommand),
@@ -118,7 +118,7 @@ impl Cli {
                 Command::Send(command) => command.run().await,
                 Command::Respond(command) => command.run().await,
                 Command::Template(command) => command.run(),
-                Command::Trend(command) => command.run(),
+                Command::Trend(command) => command.run().await,
                 Command::DeadLetter(command) => return command.run().await,
             };
             done.map(|()| ExitCode::SUCCESS)

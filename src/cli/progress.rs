@@ -47,6 +47,41 @@ impl Progress {
     }
 }
 
+/// Steps of one kind, of so many if that is known. Silent if it does not last.
+pub struct Steps {
+    what: &'static str,
+    told: Instant,
+    every: Duration,
+    on_terminal: bool,
+    has_told: bool,
+    done: u64,
+}
+
+impl Steps {
+    pub fn start(what: &'static str) -> Self {
+        let on_terminal = std::io::stderr().is_terminal();
+        let every = Duration::from_secs(if on_terminal { 1 } else { 10 });
+        Self { what, told: Instant::now(), every, on_terminal, has_told: false, done: 0 }
+    }
+
+    pub fn step(&mut self, of: Option<usize>) {
+        self.done += 1;
+        // Where the number is known, a step is long.
+        if (of.is_some() || self.done.is_multiple_of(LOOK)) && self.told.elapsed() >= self.every {
+            (self.told, self.has_told) = (Instant::now(), true);
+            let of = of.map(|of| format!(" of {of}")).unwrap_or_default();
+            let line = format!("{}{of} {}", self.done, self.what);
+            if self.on_terminal { eprint!("\r{line}   ") } else { eprintln!("{line}") }
+        }
+    }
+
+    pub fn end(self) {
+        if self.has_told && self.on_terminal {
+            eprintln!();
+        }
+    }
+}
+
 /// Of this process, as Linux tells it.
 fn peak_mib() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;

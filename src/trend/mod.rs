@@ -44,6 +44,7 @@ mod spark;
 #[cfg(test)]
 mod tests;
 mod text;
+pub mod tune;
 pub mod unusual;
 
 use serde::{Deserialize, Serialize};

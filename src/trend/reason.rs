@@ -206,7 +206,7 @@ fn digits(value: f64) -> String {
 fn part(value: f64) -> String {
     let from_an_end = value.abs().min((100.0 - value).abs());
     match value {
-        value if !(value.abs() < 1e6) => digits(value),
+        value if value.abs() >= 1e6 => digits(value),
         value if from_an_end >= 1.0 => trimmed(format!("{value:.1}")),
         value if from_an_end >= 0.01 || value == value.trunc() => trimmed(format!("{value:.2}")),
         value => digits(value),

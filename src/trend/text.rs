@@ -90,7 +90,7 @@ impl<'a> Cursor<'a> {
         loop {
             let at = from + body[from..].find(['"', '\\']).ok_or_else(|| self.expected("a quoted text that ends"))?;
             match &mut text {
-                Cow::Borrowed(all) if all.is_empty() => text = Cow::Borrowed(&body[from..at]),
+                Cow::Borrowed("") => text = Cow::Borrowed(&body[from..at]),
                 text => text.to_mut().push_str(&body[from..at]),
             }
             if body[at..].starts_with('"') {

@@ -6,6 +6,7 @@ use super::memory::{Phase, Tracked, TrackedAlert};
 use crate::event::words::{clipped, identity};
 use crate::event::{Alert, AlertStatus, AlertTrend, IncidentState, Level, Mention};
 use crate::record::EventTime;
+use crate::trend;
 
 const NAME_CHARS_MAX: usize = 200;
 const SUMMARY_CHARS_MAX: usize = 500;
@@ -76,7 +77,7 @@ fn trend_of(alert: &Alert<'_>, before: Option<&AlertTrend>) -> Option<AlertTrend
         phase => phase == "recovering",
     };
     let told = || AlertTrend { recovering, sparkline: clipped(said("sparkline"), SPARKLINE_CHARS_MAX) };
-    (&*alert.source == "trend").then(told)
+    (&*alert.source == trend::SOURCE).then(told)
 }
 
 /// Whether a known episode began or ceased to recover.

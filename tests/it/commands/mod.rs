@@ -6,6 +6,7 @@ mod lineage;
 mod offline;
 mod payloads;
 mod rules;
+mod trend;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
