@@ -161,6 +161,7 @@ impl Endpoints {
                 .find_map(|slack| slack.responses.as_ref())
                 .or(ingest.responses.as_ref())
                 .map(|topic| Topic::from(&*topic.value)),
+            samples: ingest.samples.as_ref().map(|topic| Topic::from(&*topic.value)),
             timeout: Duration::from_secs(10),
         }
     }
@@ -192,12 +193,13 @@ impl Endpoints {
                 formats: registered.formats.clone(),
                 alerts: sending.alerts,
                 deploys: sending.deploys,
+                samples: sending.samples,
                 raw: sending.raw,
                 dead_letters: topology.names.dead_letters(),
                 dead_letter_format: registered.dead_letter.clone(),
                 reader: topology.names.ingest_group(&source.topic.value),
                 format: source.format,
-                rules: rules(ingest),
+                rules: rules(topology, ingest),
             };
             Source { topic: Topic::from(&*source.topic.value), from: source.from, records }
         };
@@ -247,6 +249,7 @@ impl Endpoints {
     /// `None` if the topology has no `ingest` section.
     pub fn ingest(
         &self,
+        topology: &Topology,
         proofs: Proofs,
         desk: Option<Arc<Desk>>,
         view: Option<Arc<View>>,
@@ -264,7 +267,7 @@ impl Endpoints {
             access: proofs.access,
             guards: proofs.guards,
             sending: self.sending(ingest),
-            rules: Rules { routing_keys: proofs.routing_keys, ..rules(ingest) },
+            rules: Rules { routing_keys: proofs.routing_keys, ..rules(topology, ingest) },
             capacity: ingest.capacity.clone(),
             clock: clock.clone(),
             view,
@@ -296,7 +299,7 @@ fn slack_token(token: Option<&Template>) -> Result<Option<Token>> {
 }
 
 /// How payloads are read once they are proven: in place of routing keys stand the names of their services.
-pub fn rules(ingest: &settings::Ingest) -> Rules {
+pub fn rules(topology: &Topology, ingest: &settings::Ingest) -> Rules {
     let services = ingest.github.iter().flat_map(|github| &github.services);
     let pagerduty = ingest.pagerduty.iter().flat_map(|pagerduty| pagerduty.services.keys());
     Rules {
@@ -305,6 +308,7 @@ pub fn rules(ingest: &settings::Ingest) -> Rules {
         repositories: services.map(|(name, service)| (name.to_lowercase(), service.clone())).collect(),
         json: ingest.json.clone(),
         topics: ingest.kafka.iter().map(|source| (source.topic.value.clone(), source.format)).collect(),
+        selectors: topology.selectors(),
         routing_keys: RoutingKeys::by_name(pagerduty.map(String::as_str)),
     }
 }

@@ -110,7 +110,7 @@ impl App {
         let app_token = endpoints.app_token()?;
         let socket = desk.clone().zip(app_token).map(|(desk, token)| Socket::start(desk, token));
         let followed = mirrors.followed();
-        let ingest = match endpoints.ingest(proofs, desk, view, &options.clock, followed)? {
+        let ingest = match endpoints.ingest(&topology, proofs, desk, view, &options.clock, followed)? {
             Some(config) => {
                 let (watched, copies) = (Arc::downgrade(&workers), mirrors.watched());
                 let ready = move || readiness(&watched, &copies);

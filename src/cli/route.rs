@@ -59,7 +59,7 @@ impl Route {
         let What::Test(test) = self.what;
         let topology = problems::require(source::load(&test.topology)?)?;
         let now = Clock::wall().now();
-        let rules = topology.settings.ingest.as_ref().map_or_else(Rules::default, rules);
+        let rules = topology.settings.ingest.as_ref().map_or_else(Rules::default, |ingest| rules(&topology, ingest));
         let (body, only) = test.body(now)?;
         only.iter().try_for_each(|path| is_endpoint(path, &rules))?;
         let Payload { alerts, refused, .. } = payload::read(&body, only.as_deref(), &rules, now).map_err(told)?;

@@ -236,7 +236,7 @@ async fn send(
     let Some(ingest) = cluster.topology.settings.ingest.clone() else {
         bail!("the topology has no `ingest` section, which names the topics of alerts and deploys; add it");
     };
-    let reading = read(&rules(&ingest))?;
+    let reading = read(&rules(&cluster.topology, &ingest))?;
     if reading.refusals() > 0 {
         let told: Vec<_> = reading.refused.iter().map(ToString::to_string).collect();
         bail!("{} of it cannot be taken, so nothing was sent:\n{}", reading.refusals(), told.join("\n"));

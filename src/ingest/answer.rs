@@ -34,6 +34,8 @@ pub(super) enum Answer {
     Off,
     /// So does Alertmanager's API, but for the alerts that it is sent.
     NoSilences,
+    /// No topic is named for samples.
+    NoSamples,
     /// A delivery that was stored already.
     Repeated,
     TooLarge {
@@ -75,7 +77,7 @@ impl Answer {
             Answer::Unreadable(_) => StatusCode::BAD_REQUEST,
             Answer::OtherMedia(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Answer::Unproven(_) => StatusCode::UNAUTHORIZED,
-            Answer::Off | Answer::NoSilences => StatusCode::NOT_FOUND,
+            Answer::Off | Answer::NoSilences | Answer::NoSamples => StatusCode::NOT_FOUND,
             Answer::Repeated => StatusCode::OK,
             Answer::TooLarge { .. } | Answer::NotStored(send::Error::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
             Answer::NoBody => StatusCode::REQUEST_TIMEOUT,
@@ -84,6 +86,13 @@ impl Answer {
             }
             Answer::NotStored(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
+    }
+
+    /// What went wrong, for who wants a text.
+    pub fn told_in_words(&self) -> String {
+        let body = self.body();
+        let said = ["error", "mend"].into_iter().filter_map(|field| body[field].as_str());
+        said.collect::<Vec<_>>().join("; ")
     }
 
     fn body(&self) -> serde_json::Value {
@@ -102,6 +111,10 @@ impl Answer {
             Answer::NoSilences => plain(
                 "alerts are taken here; what there is is not shown, and no silence kept".to_owned(),
                 "name topics for `silences` and `responses` under `ingest` in the topology",
+            ),
+            Answer::NoSamples => plain(
+                "samples are not taken here".to_owned(),
+                "name a topic of fact sample for `samples` under `ingest` in the topology",
             ),
             Answer::Repeated => json!({"stored": 0, "ignored": 0, "repeated": 1}),
             Answer::TooLarge { limit } => {

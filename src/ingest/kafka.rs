@@ -1,9 +1,9 @@
 //! Facts from Kafka topics of others (`ingest.kafka`), where no sender waits for an answer.
 //!
 //! ```text
-//!  argo.cdevents ───────┐          ┌── facts ──────────► alerts, deploys, keyed by service ─┐
-//!  alertmanager.events ─┴─► read ──┼── refused ────────► dead letters                       ├─ one transaction
-//!                        (total)   └── next offsets ───► the group's                        ─┘
+//!  argo.cdevents ───────┐          ┌── facts ──────────► alerts, deploys, samples           ─┐
+//!  alertmanager.events ─┼─► read ──┼── refused ────────► dead letters                       ├─ one transaction
+//!  prometheus.samples ──┘ (total)  └── next offsets ───► the group's                        ─┘
 //! ```
 //! Invariants: a record's facts and the offset behind it are committed together, so each record is told exactly once whatever
 //! dies when. The reading is total: facts, refusals, or ignored. The time of receipt is the record's own, so that a reading that is
@@ -29,6 +29,7 @@ mod worker;
 pub use self::start::{Error, Readers, Source, SourcesConfig};
 pub use crate::topology::settings::TopicFormat;
 
+use super::samples::adapter;
 use super::{Reading, Refusal, Rules, alertmanager_events, cloudevents};
 use crate::record::EventTime;
 
@@ -44,5 +45,6 @@ pub fn read<'h>(
     match format {
         TopicFormat::CloudEvents => cloudevents::of_record(header, value, rules, received),
         TopicFormat::AlertmanagerEvents => alertmanager_events::read(value, rules, received),
+        TopicFormat::PrometheusJson => adapter::read(value, rules, received),
     }
 }

@@ -27,6 +27,8 @@
 //! | `POST /webhooks/sns` | CloudWatch alarms through SNS | Amazon's signature | [`sns`] |
 //! | `POST /webhooks/json/<name>` | JSON of any shape, by a mapping of that name | | [`json_mapping`] |
 //! | `POST /api/v1/deploys` | plain JSON | | [`deploys`] |
+//! | `POST /api/v1/write` | Prometheus' remote write, 1.0 and 2.0 | | [`samples`] |
+//! | `POST /v1/metrics` | OpenTelemetry's metrics, OTLP/HTTP | | [`samples`] |
 //!
 //! And from Kafka topics of others, with nothing between their offsets and our facts but a transaction ([`kafka`]).
 //!
@@ -71,6 +73,7 @@ pub mod mirrors;
 pub mod pagerduty;
 pub mod raw;
 pub mod responses;
+pub mod samples;
 #[cfg(feature = "runtime")]
 pub mod send;
 #[cfg(feature = "runtime")]
@@ -92,6 +95,7 @@ pub use crate::topology::settings::{Capacity, JsonMapping, Limits, Mapping, Topi
 use std::collections::BTreeMap;
 
 use crate::event::Fact;
+use crate::trend::select::Selector;
 use json::Node;
 use pagerduty::RoutingKeys;
 
@@ -108,6 +112,8 @@ pub struct Rules {
     pub routing_keys: RoutingKeys,
     /// What lies on topics of others, by name.
     pub topics: BTreeMap<String, TopicFormat>,
+    /// Of all trend rules: samples of other series are of no use.
+    pub selectors: Vec<Selector>,
 }
 
 /// What was read from one payload.

@@ -55,6 +55,8 @@ pub struct Sending {
     pub silences: Option<Topic>,
     /// Of what people answer, and of whom silences cover; without it nobody can.
     pub responses: Option<Topic>,
+    /// Of samples that a trend rule selects; without it none are taken.
+    pub samples: Option<Topic>,
     pub timeout: Duration,
 }
 
@@ -88,9 +90,13 @@ impl ClientContext for Reports {
 
     /// On the producer's own thread, when the broker wants tokens; librdkafka asks again before one expires.
     fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
-        let token = self.0.token()?.ok_or("kafka.properties.sasl.oauthbearer.token.endpoint.url is missing")?;
-        Ok(OAuthToken { token: token.text, principal_name: token.principal, lifetime_ms: token.expires_ms })
+        token(&self.0)
     }
+}
+
+pub(super) fn token(connection: &Connection) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+    let token = connection.token()?.ok_or("kafka.properties.sasl.oauthbearer.token.endpoint.url is missing")?;
+    Ok(OAuthToken { token: token.text, principal_name: token.principal, lifetime_ms: token.expires_ms })
 }
 
 /// Which record of its request, and where it lies or why it does not.
@@ -241,7 +247,7 @@ fn stored_at(topic: &Topic, (partition, offset): (Partition, Offset)) -> Result<
     Ok(Stored { topic: topic.clone(), partition, offset })
 }
 
-fn refused(error: &KafkaError, topic: &Topic) -> Error {
+pub(super) fn refused(error: &KafkaError, topic: &Topic) -> Error {
     match error.rdkafka_error_code() {
         Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
             // Senders are told to try again; this is for who can mend it.
@@ -269,6 +275,7 @@ mod tests {
             raw: None,
             silences: None,
             responses: None,
+            samples: None,
             timeout: Duration::from_millis(300),
         };
         Sender::new(sending, Arc::new(Formats::shipped())).unwrap()

@@ -28,6 +28,7 @@ use super::listener::Bounded;
 use super::metrics::Metrics;
 use super::mirrors::{self, Mirrors};
 use super::responses::doors::{self, Doors};
+use super::samples::serve::{self as samples, Samples};
 use super::send::{self, Sender, Sending};
 use super::view::View;
 use super::{Capacity, Endpoint, Reading, Refusal, Rules, access, api, raw};
@@ -105,7 +106,9 @@ impl Ingest {
         let metrics = Metrics::register(&registry)?;
         let body = config.capacity.body_bytes_max.div_ceil(1024).max(LEAST_KIB);
         let budget = config.capacity.inflight_bytes_max.div_ceil(1024).max(body);
+        let samples = Samples::new(&config.sending, &config.rules.selectors, &formats, &registry)?;
         let shared = Arc::new(Shared {
+            samples,
             budget: Arc::new(Semaphore::new(budget)),
             unproven: Arc::new(Semaphore::new((budget / 2).max(body))),
             sender: Sender::new(config.sending, formats)?,
@@ -170,8 +173,10 @@ pub(super) struct Shared {
     guards: Guards,
     deliveries: Mutex<Deliveries>,
     pub rules: Rules,
-    capacity: Capacity,
+    pub capacity: Capacity,
     pub clock: Clock,
+    /// `None` if none are taken.
+    pub samples: Option<Samples>,
     pub sender: Sender,
     /// In units of 1 KiB.
     budget: Arc<Semaphore>,
@@ -184,7 +189,7 @@ pub(super) struct Shared {
 }
 
 fn router(shared: Arc<Shared>) -> Router {
-    let mut router = api::serve::routes(Router::new())
+    let mut router = samples::routes(api::serve::routes(Router::new()))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics));

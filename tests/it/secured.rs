@@ -93,6 +93,7 @@ impl Site {
             raw: None,
             silences: None,
             responses: None,
+            samples: None,
             timeout,
         };
         let sender = Sender::new(sending, Arc::new(Formats::shipped())).unwrap();

@@ -70,7 +70,7 @@ impl Payloads {
         let Some(topic) = &ingest.raw else {
             bail!("no request is kept; name a topic for them: `raw: oncall.raw.v1` in the topology's ingest section");
         };
-        let (topic, rules) = (Topic::from(&*topic.value), rules(&ingest));
+        let (topic, rules) = (Topic::from(&*topic.value), rules(&cluster.topology, &ingest));
         let mut formats = schemas::look_up(&cluster.topology, &cluster.endpoints).await?.formats;
         let mut sending = cluster.endpoints.sending(&ingest);
         sending.raw = None;

@@ -18,6 +18,8 @@ pub struct Records {
     pub formats: Formats,
     pub alerts: Topic,
     pub deploys: Topic,
+    /// There if the format is one of samples.
+    pub samples: Option<Topic>,
     /// Of records as they were read; without it none is kept.
     pub raw: Option<Topic>,
     pub dead_letters: Topic,
@@ -41,7 +43,8 @@ pub struct Told {
 impl Records {
     /// All topics that are written.
     pub fn writes(&self) -> Vec<Topic> {
-        let topics = [&self.alerts, &self.deploys, &self.dead_letters].into_iter().chain(&self.raw);
+        let topics =
+            [&self.alerts, &self.deploys, &self.dead_letters].into_iter().chain(&self.samples).chain(&self.raw);
         topics.cloned().collect()
     }
 
@@ -79,7 +82,11 @@ impl Records {
         let Ok(reading) = read else { return Ok((Vec::new(), read)) };
         let mut records = Vec::new();
         for fact in &reading.facts {
-            let topic = if fact.kind() == FactKind::Deploy { &self.deploys } else { &self.alerts };
+            let topic = match (fact.kind(), &self.samples) {
+                (FactKind::Deploy, _) => &self.deploys,
+                (FactKind::Sample, Some(samples)) => samples,
+                _ => &self.alerts,
+            };
             records.push(self.fact(topic, fact, received)?);
         }
         let large = |record: &NewRecord| record.value.as_ref().is_some_and(|value| value.len() > BYTES_MAX);

@@ -61,6 +61,7 @@ impl World {
             formats: Formats::shipped(),
             alerts: topic("alerts"),
             deploys: topic("deploys"),
+            samples: None,
             raw: Some(topic("raw")),
             dead_letters: topic("letters"),
             dead_letter_format: Format::new(SchemaId(900), dead_letter::SCHEMA).unwrap(),
@@ -340,4 +341,42 @@ fn an_alert_of_others_bears_the_silence_in_force_that_ends_last() {
     assert_eq!(marks(None, NOW), (None, None));
     assert_eq!(marks(Some(&silences), NOW), (Some("s-2".to_owned()), Some(NOW.0 + 6)));
     assert_eq!(marks(Some(&silences), NOW.plus_ms(6)), (None, None));
+}
+
+#[test]
+fn samples_of_selected_series_go_to_their_topic_and_a_malformed_one_is_put_aside() {
+    let world = World::new(1, Start::Earliest, Faults::default());
+    let selectors = vec![crate::trend::select::Selector::parse("errors").unwrap()];
+    let records = Records {
+        format: TopicFormat::PrometheusJson,
+        samples: Some(topic("samples")),
+        rules: Rules { selectors, ..Rules::default() },
+        raw: None,
+        ..world.records.clone()
+    };
+    assert!(records.writes().contains(&topic("samples")));
+    let sample = |name: &str, value: &str| {
+        json!({"timestamp": "2026-11-23T09:00:00Z", "value": value, "name": name, "labels": {"job": "api"}}).to_string()
+    };
+    let lines = [sample("errors", "0.5"), sample("up", "1"), sample("errors", "high")].join("\n");
+    let (source, mut batch) = (topic(SOURCE), crate::record::Batch::default());
+    batch.push(&crate::record::Record {
+        topic: &source,
+        partition: Partition(0),
+        offset: Offset(0),
+        timestamp: NOW,
+        key: None,
+        value: Some(lines.as_bytes()),
+        headers: crate::record::Headers::NONE,
+    });
+    let told = records.of(&batch.get(0), None, NOW).unwrap();
+    assert_eq!((told.facts.as_slice(), told.refused, told.ignored), (&[FactKind::Sample][..], 1, 1));
+    let [fact, letter] = &told.records[..] else { panic!("a fact and a dead letter: {:?}", told.records) };
+    assert_eq!((&fact.topic, fact.key.as_deref()), (&topic("samples"), Some(&br#"errors{job="api"}"#[..])));
+    let Ok(Fact::Sample(read)) = Formats::shipped().decode_fact(FactKind::Sample, fact.value.as_deref().unwrap())
+    else {
+        panic!("a sample")
+    };
+    assert_eq!((read.at_ms, read.value), (NOW.0, 0.5));
+    assert_eq!(letter.topic, topic("letters"));
 }

@@ -24,6 +24,8 @@ pub struct Ingest {
     pub silences: Option<Located<String>>,
     /// Where it is told whom they cover.
     pub responses: Option<Located<String>>,
+    /// Where samples go that a trend rule selects. Without it none are taken.
+    pub samples: Option<Located<String>>,
     /// The bearer token of every endpoint that writes, and of those that show alerts.
     pub token: Option<Template>,
     /// Instead of a token: whoever reaches the port may send.
@@ -168,7 +170,7 @@ impl Ingest {
         problems.extend(self.pagerduty.iter().filter_map(PagerDuty::problems));
         problems.extend(self.sns.iter().flat_map(Sns::problems));
         problems.extend(self.json.iter().flat_map(|(name, mapping)| mapping.problems(name)));
-        problems.extend(topics::problems(&self.kafka));
+        problems.extend(topics::problems(&self.kafka, self.samples.is_some()));
         let (limits, capacity) = (&self.limits, &self.capacity);
         let least_one = [
             ("limits.items_max", limits.items_max),
@@ -379,6 +381,10 @@ mod tests {
         for (problem, begin) in problems.iter().zip(begins) {
             assert!(problem.starts_with(begin), "{problem}");
         }
+        let (problems, _) =
+            told("127.0.0.1:8080", "  token: ${env:T}\n  kafka: [{ topic: x, format: prometheus-json }]\n");
+        let [problem] = &problems[..] else { panic!("{problems:?}") };
+        assert!(problem.contains("ingest.kafka[0].format: samples have nowhere to go; write `samples:"), "{problem}");
         let (problems, _) =
             told("127.0.0.1:8080", "  token: ${env:T}\n  kafka: [{ topic: x, format: avro, from: now }]\n");
         assert!(problems.iter().any(|problem| problem.contains("avro")), "{problems:?}");

@@ -167,7 +167,7 @@ pub enum Access {
 impl Settings {
     pub fn topics(&self) -> Vec<TopicUse<'_>> {
         let mut uses = Vec::new();
-        if let Some(Ingest { alerts, deploys, raw, silences, responses, rotations, .. }) = &self.ingest {
+        if let Some(Ingest { alerts, deploys, raw, silences, responses, rotations, samples, .. }) = &self.ingest {
             uses.push(TopicUse { section: "ingest", topic: alerts, fact: FactKind::Alert, access: Access::Writes });
             uses.push(TopicUse { section: "ingest", topic: deploys, fact: FactKind::Deploy, access: Access::Writes });
             // Alerts and silences it follows too, all partitions in every process: no task of anybody's.
@@ -176,6 +176,7 @@ impl Settings {
                 (silences, FactKind::Silence),
                 (responses, FactKind::Response),
                 (rotations, FactKind::Rotation),
+                (samples, FactKind::Sample),
             ];
             uses.extend(more.into_iter().filter_map(|(topic, fact)| {
                 Some(TopicUse { section: "ingest", topic: topic.as_ref()?, fact, access: Access::Writes })

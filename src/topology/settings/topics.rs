@@ -23,6 +23,9 @@ pub enum TopicFormat {
     /// What Alertmanager's event recorder writes as JSON.
     #[serde(rename = "alertmanager-events")]
     AlertmanagerEvents,
+    /// Samples as prometheus-kafka-adapter writes them.
+    #[serde(rename = "prometheus-json")]
+    PrometheusJson,
 }
 
 /// Where to begin on a topic that was not read before.
@@ -42,12 +45,20 @@ impl TopicFormat {
         match self {
             TopicFormat::CloudEvents => "cloudevents",
             TopicFormat::AlertmanagerEvents => "alertmanager-events",
+            TopicFormat::PrometheusJson => "prometheus-json",
         }
     }
 }
 
 /// Each with its path in front.
-pub fn problems(sources: &[SourceTopic]) -> Vec<String> {
+pub fn problems(sources: &[SourceTopic], has_samples: bool) -> Vec<String> {
+    let homeless =
+        sources.iter().enumerate().filter(|(_, source)| source.format == TopicFormat::PrometheusJson && !has_samples);
+    let homeless = homeless.map(|(at, _)| {
+        format!(
+            "ingest.kafka[{at}].format: samples have nowhere to go; write `samples: oncall.samples.v1` under `ingest`"
+        )
+    });
     let mut known = BTreeSet::new();
     let twice = sources.iter().enumerate().filter(|(_, source)| !known.insert(&*source.topic.value));
     twice
@@ -55,5 +66,6 @@ pub fn problems(sources: &[SourceTopic]) -> Vec<String> {
             let topic = &source.topic.value;
             format!("ingest.kafka[{at}].topic: `{topic}` is named twice; take one out, a topic has one format")
         })
+        .chain(homeless)
         .collect()
 }

@@ -5,6 +5,7 @@ pub mod outage;
 mod pagerduty;
 mod parity;
 mod refusals;
+mod samples;
 pub mod senders;
 mod signed;
 mod silences;
@@ -66,6 +67,7 @@ fn sending(bootstrap: &str, timeout: Duration) -> Sending {
         raw: None,
         silences: None,
         responses: None,
+        samples: None,
         timeout,
     }
 }

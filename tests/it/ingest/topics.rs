@@ -33,7 +33,7 @@ fn partitions(topic: &Topic, count: i32) -> Vec<TopicPartition> {
 }
 
 /// All that is committed on one of the site's topics.
-fn facts(site: &Site, name: &str, kind: FactKind) -> Vec<Fact<'static>> {
+pub fn facts(site: &Site, name: &str, kind: FactKind) -> Vec<Fact<'static>> {
     let mut reader = KafkaReader::new(&site.endpoints.connection, "looks").unwrap();
     let mut facts = Vec::new();
     for partition in partitions(&site.topic(name), PARTITIONS) {
