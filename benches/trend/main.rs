@@ -1,11 +1,13 @@
 //! What the detectors of trends are worth, and what they cost.
 //!
-//! `cargo bench --no-default-features --bench trend -- [nab] [ramps] [speed] [--data DIR] [--results DIR] [--export DIR] [--seeds N] [--series N]`; without a
-//! name, all three. `nab` judges by the Numenta Anomaly Benchmark: its series and labels lie in `--data` (or `NAB_DATA`), in its own
+//! `cargo bench --no-default-features --bench trend -- [nab] [ramps] [speed] [operator] [--data DIR] [--results DIR] [--export DIR] [--seeds N] [--series N]`; without a
+//! name, all four. `nab` judges by the Numenta Anomaly Benchmark: its series and labels lie in `--data` (or `NAB_DATA`), in its own
 //! layout; `--results` scores another detector's published result files instead, `--export` writes ours in the benchmark's format.
-//! `ramps` measures the forecast on series whose crossing is known, `speed` the samples a second of one core over 100,000 series.
+//! `ramps` measures the forecast on series whose crossing is known, `speed` the samples a second of one core over 100,000 series in the
+//! detectors alone, `operator` in the whole stage, states decoded and encoded.
 
 mod nab;
+mod operator;
 mod ramps;
 mod scorer;
 mod speed;
@@ -42,8 +44,12 @@ fn run() -> Result<(), String> {
             "--data" => data = Some(folder()?),
             "--results" => results = Some(folder()?),
             "--export" => export = Some(folder()?),
-            "nab" | "ramps" | "speed" => names.push(argument),
-            _ => return Err(format!("{argument}: what is meant is nab, ramps, speed, --data, --results or --export")),
+            "nab" | "ramps" | "speed" | "operator" => names.push(argument),
+            _ => {
+                return Err(format!(
+                    "{argument}: what is meant is nab, ramps, speed, operator, --data, --results or --export"
+                ));
+            }
         }
     }
     let wanted = |name: &str| names.is_empty() || names.iter().any(|one| one == name);
@@ -56,6 +62,9 @@ fn run() -> Result<(), String> {
     }
     if wanted("speed") {
         speed::measure(series);
+    }
+    if wanted("operator") {
+        operator::measure(series);
     }
     Ok(())
 }

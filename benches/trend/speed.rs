@@ -36,7 +36,7 @@ pub fn measure(series: usize) {
 }
 
 /// Of this thread, as Linux counts it: other programs on the same core do not disturb.
-fn cpu_seconds() -> f64 {
+pub fn cpu_seconds() -> f64 {
     let told = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux tells a thread's time on the CPU");
     let nanos: f64 = told.split(' ').next().and_then(|nanos| nanos.parse().ok()).expect("nanoseconds");
     nanos / 1e9
