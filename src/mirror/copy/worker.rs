@@ -270,8 +270,8 @@ impl<'a> Worker<'a> {
         }
         let names: Vec<String> = lanes.keys().map(|name| (*name).to_owned()).collect();
         for (name, id) in (self.shared.flow.ids)(&names)? {
-            let lanes = lanes.get(&*name).into_iter().flatten();
-            lanes.map(|lane| lane.frontier.same_topic(&lane.key, Some(&id))).collect::<Result<(), _>>()?;
+            let mut lanes = lanes.get(&*name).into_iter().flatten();
+            lanes.try_for_each(|lane| lane.frontier.same_topic(&lane.key, Some(&id)))?;
         }
         Ok(())
     }
