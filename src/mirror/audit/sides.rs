@@ -23,14 +23,15 @@ struct Half {
     reader: KafkaReader,
     /// Partitions of each topic.
     topics: BTreeMap<String, usize>,
-    compacted: BTreeSet<String>,
+    /// Of those that the flow names whether they are compacted; of others nothing may be asked, perhaps.
+    compacted: BTreeMap<String, bool>,
 }
 
 impl Sides {
     pub fn new(config: &FlowConfig) -> Result<Self, Error> {
         let half = |name, cluster: &Cluster| {
             let reader = KafkaReader::new(&cluster.connection, &config.reader_group)?;
-            Ok::<_, Error>(Half { name, reader, topics: BTreeMap::new(), compacted: BTreeSet::new() })
+            Ok::<_, Error>(Half { name, reader, topics: BTreeMap::new(), compacted: BTreeMap::new() })
         };
         let (source, target) = (half("source", &config.source)?, half("target", &config.target)?);
         Ok(Self { source, target, opposite: config.opposite.clone() })
@@ -38,8 +39,10 @@ impl Sides {
 
     /// Which topics there are, and which of them are compacted.
     pub async fn look(&mut self, config: &FlowConfig, source: &Admin, target: &Admin) -> Result<(), Error> {
-        self.source.look(source, &config.source).await?;
-        self.target.look(target, &config.target).await
+        let target_of = |topic: &str| if config.own.holds(topic) { None } else { config.renames.target(topic) };
+        self.source.look(source, &config.source, |topic| target_of(topic).is_some()).await?;
+        let copies: BTreeSet<String> = self.source.topics.keys().filter_map(|topic| target_of(topic)).collect();
+        self.target.look(target, &config.target, |topic| copies.contains(topic)).await
     }
 
     /// Whether the flow copies every record of the topic, and not natives alone.
@@ -72,17 +75,18 @@ impl Sides {
 }
 
 impl Half {
-    async fn look(&mut self, admin: &Admin, cluster: &Cluster) -> Result<(), Error> {
+    async fn look(&mut self, admin: &Admin, cluster: &Cluster, named: impl Fn(&str) -> bool) -> Result<(), Error> {
         let failed = |error| Error::Wire { cluster: cluster.name.clone(), error };
         let views = admin.topics(None).await.map_err(failed)?;
         self.topics = views.iter().map(|view| (view.name.clone(), view.partitions.len())).collect();
-        let names: Vec<_> = views.into_iter().filter(|view| !view.internal).map(|view| view.name).collect();
+        let names = views.into_iter().filter(|view| !view.internal && named(&view.name)).map(|view| view.name);
+        let names: Vec<_> = names.collect();
         let configs = admin.topic_configs(&names).await.map_err(failed)?;
         let compacts = |configs: &Vec<crate::wire::ConfigView>| {
             let policy = configs.iter().find(|config| config.name == "cleanup.policy");
             policy.and_then(|config| config.value.as_ref()).is_some_and(|policy| policy.contains("compact"))
         };
-        self.compacted = configs.into_iter().filter(|(_, configs)| compacts(configs)).map(|(name, _)| name).collect();
+        self.compacted = configs.into_iter().map(|(name, configs)| (name, compacts(&configs))).collect();
         Ok(())
     }
 
@@ -104,7 +108,8 @@ impl Half {
         }
         // Retention may have moved it on meanwhile: what it took then counts as gone, too.
         let low = self.reader.watermarks(&partition)?.low.0;
-        Ok(Side { low, compacts: self.compacted.contains(topic) })
+        // What lacks of a topic that the flow names no more may have been compacted away.
+        Ok(Side { low, compacts: self.compacted.get(topic).copied().unwrap_or(true) })
     }
 }
 
