@@ -180,7 +180,7 @@ fn measured(metric: &str, alert: &Alert<'_>, fingerprint: Option<&str>, value: f
         ("fingerprint", fingerprint),
     ];
     let labels = labels.into_iter().filter_map(|(name, value)| Some((Text::from(name), Text::from(identity(value?)))));
-    let series = Series::of(labels).map_or_else(|_| metric.to_owned(), |series| series.to_string());
+    let series = Series::of(labels).expect("names that differ, and a metric").to_string();
     Event::Measured(Box::new(Sample { series: series.into(), at_ms: at.0, value }))
 }
 

@@ -13,7 +13,7 @@ use crate::record::EventTime;
 /// Sums and differences of values below stay finite.
 pub const LARGEST: f64 = 1e100;
 /// The NaN that Prometheus writes where a series ends.
-const STALE: u64 = 0x7ff0_0000_0000_0002;
+pub const STALE: u64 = 0x7ff0_0000_0000_0002;
 /// Times beyond the year 9999 either way are nobody's.
 const LATEST_MS: i64 = 253_402_300_800_000;
 

@@ -85,6 +85,10 @@ impl Records {
             let topic = match (fact.kind(), &self.samples) {
                 (FactKind::Deploy, _) => &self.deploys,
                 (FactKind::Sample, Some(samples)) => samples,
+                (FactKind::Sample, None) => {
+                    let mend = "name a topic for `samples` under `ingest`";
+                    return Ok((Vec::new(), Err(Refusal::new("$", "samples have nowhere to go", mend))));
+                }
                 _ => &self.alerts,
             };
             records.push(self.fact(topic, fact, received)?);

@@ -7,7 +7,7 @@
 //! beside them, or both if they say the same. What no trend rule selects is ignored, and what cannot be read is refused: it becomes a dead
 //! letter. Not here: the adapter's Avro, and topics with templates of one's own.
 
-use super::door::{Reason, is_absurd};
+use super::door::{Choice, Reason, choose, is_absurd};
 use super::{BYTES_MAX, LABELS_MAX, Label};
 use crate::event::{Fact, Sample, Text};
 use crate::ingest::json::{Node, Refusal, parse};
@@ -51,17 +51,19 @@ fn one(told: &Node<'_>, rules: &Rules, now: EventTime) -> Result<Option<Fact<'st
         _ => {}
     }
     let series = Series::of(all).map_err(|why| labels.refuse(why, "send the labels of one series"))?;
-    if !rules.selectors.iter().any(|selector| selector.matches(&series)) {
-        return Ok(None);
-    }
-    let text = series.to_string();
-    if text.len() > BYTES_MAX {
-        return Err(labels.refuse(Reason::SeriesTooLong.words(), "shorten the labels"));
-    }
+    let text = match choose(&rules.selectors, &series) {
+        Choice::Wanted(text) => text,
+        Choice::Dropped(Reason::NotSelected) => return Ok(None),
+        Choice::Dropped(reason) => return Err(labels.refuse(reason.words(), "shorten the labels")),
+    };
     let timestamp = told.required("timestamp")?;
     let at_ms = time::any(&timestamp)?.filter(|at_ms| !is_absurd(*at_ms, now));
     let at_ms = at_ms.ok_or_else(|| timestamp.refuse(Reason::AbsurdTime.words(), "send when it was measured"))?;
-    Ok(Some(Fact::Sample(Sample { series: Text::from(text), at_ms, value: number(&told.required("value")?)? })))
+    Ok(Some(Fact::Sample(Sample {
+        series: Text::from(text.to_string()),
+        at_ms,
+        value: number(&told.required("value")?)?,
+    })))
 }
 
 /// As Prometheus writes numbers: `NaN`, `+Inf` and `-Inf` among them.

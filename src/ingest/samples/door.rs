@@ -182,12 +182,17 @@ impl Door {
         let Ok(series) = Series::of(labels.iter().map(|(name, value)| ((&**name).into(), (&**value).into()))) else {
             return Choice::Dropped(Reason::NoSeries);
         };
-        if !self.selectors.iter().any(|selector| selector.matches(&series)) {
-            return Choice::Dropped(Reason::NotSelected);
-        }
-        let text = series.to_string();
-        if text.len() > BYTES_MAX { Choice::Dropped(Reason::SeriesTooLong) } else { Choice::Wanted(text.into()) }
+        choose(&self.selectors, &series)
     }
+}
+
+/// Whether a rule selects it.
+pub fn choose(selectors: &[Selector], series: &Series<'_>) -> Choice {
+    if !selectors.iter().any(|selector| selector.matches(series)) {
+        return Choice::Dropped(Reason::NotSelected);
+    }
+    let text = series.to_string();
+    if text.len() > BYTES_MAX { Choice::Dropped(Reason::SeriesTooLong) } else { Choice::Wanted(text.into()) }
 }
 
 impl Remembered {
@@ -301,7 +306,7 @@ mod tests {
             let unwanted = sorting.series(&labels(&[("__name__", "up"), ("job", "b")]));
             let none = sorting.series(&labels(&[("__name__", "errors"), ("a", "1"), ("a", "2")]));
             sorting.sample(&wanted, NOW.0, 1.0).unwrap();
-            sorting.sample(&wanted, NOW.0 + AHEAD_MS, super::super::STALE).unwrap();
+            sorting.sample(&wanted, NOW.0 + AHEAD_MS, f64::from_bits(crate::trend::intake::STALE)).unwrap();
             sorting.sample(&wanted, NOW.0 + AHEAD_MS + 1, 1.0).unwrap();
             sorting.sample(&wanted, 0, 1.0).unwrap();
             sorting.sample(&unwanted, 0, 1.0).unwrap();

@@ -39,8 +39,6 @@ pub use crate::trend::series::BYTES_MAX;
 pub const ELEMENTS_MAX: usize = 200_000;
 /// Of one series.
 pub const LABELS_MAX: usize = 128;
-/// The NaN by which Prometheus says that a series has ended.
-const STALE: f64 = f64::from_bits(0x7ff0_0000_0000_0002);
 
 /// A label as its sender has it.
 pub type Label<'a> = (Text<'a>, Text<'a>);

@@ -8,7 +8,7 @@ mod mirrors;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::super::engine::Route;
 use super::super::plan::{Content, Topology};
@@ -21,10 +21,10 @@ const CLUSTER: &str = "kafka-cluster";
 /// Parts that are processes of their own; all others are `fairlead run`.
 const COMMANDS: [&str; 6] = ["dead-letter", "lineage", "replay", "retry", "send", "verify"];
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Acl {
     /// Of `clusters`; `None`: the application's own.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<String>,
     /// The part that needs it.
     pub part: String,
@@ -34,7 +34,7 @@ pub struct Acl {
     pub operations: Vec<Operation>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Resource {
     Topic,
@@ -43,14 +43,14 @@ pub enum Resource {
     Cluster,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Pattern {
     Literal,
     Prefixed,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Operation {
     Read,
     Write,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::process::{Child, Command, Output, Stdio};
 
 use fairlead::embedded::registry::Registry;
-use fairlead::topology::graph::acls::{Operation, Pattern, Resource};
+use fairlead::topology::graph::acls::{Acl, Operation};
 use fairlead::wire::Committed;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -97,35 +97,12 @@ impl Drop for Running {
 
 /// On the application's own cluster, for the one user of the test.
 fn printed(home: &Home) -> Vec<Rule> {
-    let acls = home.json(&["explain", "--acls"]);
-    let of_target = acls.as_array().unwrap().iter().filter(|acl| acl.get("cluster").is_none());
-    let rules = of_target.flat_map(|acl| {
-        let resource = match acl["resource"].as_str().unwrap() {
-            "topic" => Resource::Topic,
-            "group" => Resource::Group,
-            "transactional-id" => Resource::TransactionalId,
-            other => panic!("{other}"),
-        };
-        let pattern = if acl["pattern"] == "prefixed" { Pattern::Prefixed } else { Pattern::Literal };
-        let operations =
-            acl["operations"].as_array().unwrap().iter().map(|operation| match operation.as_str().unwrap() {
-                "Read" => Operation::Read,
-                "Write" => Operation::Write,
-                "Create" => Operation::Create,
-                "Describe" => Operation::Describe,
-                "Alter" => Operation::Alter,
-                "AlterConfigs" => Operation::AlterConfigs,
-                "DescribeConfigs" => Operation::DescribeConfigs,
-                other => panic!("{other}"),
-            });
-        let name = acl["name"].as_str().unwrap().to_owned();
-        operations.map(move |operation| Rule {
-            principal: "User:fairlead".to_owned(),
-            resource,
-            pattern,
-            name: name.clone(),
-            operation,
-        })
+    let acls: Vec<Acl> = serde_json::from_value(home.json(&["explain", "--acls"])).unwrap();
+    let of_target = acls.into_iter().filter(|acl| acl.cluster.is_none());
+    let rules = of_target.flat_map(|Acl { resource, pattern, name, operations, .. }| {
+        let principal = "User:fairlead".to_owned();
+        let rule = Rule { principal, resource, pattern, name, operation: Operation::Read };
+        operations.into_iter().map(move |operation| Rule { operation, ..rule.clone() })
     });
     let mut rules: Vec<_> = rules.collect();
     rules.sort();

@@ -7,10 +7,11 @@
 use std::borrow::Cow;
 
 use super::super::door::{Reason, Sorting};
-use super::super::{Label, STALE, Unreadable, add};
+use super::super::{Label, Unreadable, add};
 use super::model::{AnyValue, Attribute, Point, Temporality};
 use super::naming::{self, Of};
 use crate::event::Text;
+use crate::trend::intake::STALE;
 use crate::trend::series::NAME;
 
 /// Labels, and the first attribute of the resource that is there becomes it. `job` is made of two.
@@ -67,8 +68,7 @@ impl<'a> Points<'a> {
         match self.kind {
             Kind::ExponentialHistogram => sorting.unsupported(&plain, Reason::NativeHistogram, 1),
             Kind::Gauge | Kind::Sum if self.is_cumulative => {
-                match point.as_double.or(point.as_int.map(|value| value as f64)) {
-                    _ if is_stale(point) => sorting.sample(&plain, at_ms(point), STALE),
+                match stale(point).or(point.as_double).or(point.as_int.map(|value| value as f64)) {
                     Some(value) => sorting.sample(&plain, at_ms(point), value),
                     None => sorting.unsupported(&plain, Reason::NoValue, 1),
                 }
@@ -123,7 +123,7 @@ impl<'a> Points<'a> {
         sorting: &mut Sorting<'_>,
     ) -> Result<(), Unreadable> {
         let choice = sorting.series(&named(labels, &self.name, suffix, more));
-        sorting.sample(&choice, at_ms(point), if is_stale(point) { STALE } else { value })
+        sorting.sample(&choice, at_ms(point), stale(point).unwrap_or(value))
     }
 
     /// `None`: an attribute is no label's value, and without it series would fall together.
@@ -210,6 +210,7 @@ fn at_ms(point: &Point<'_>) -> i64 {
     point.time_unix_nano / 1_000_000
 }
 
-fn is_stale(point: &Point<'_>) -> bool {
-    point.flags & Point::NO_RECORDED_VALUE != 0
+/// As Prometheus says that a series has ended.
+fn stale(point: &Point<'_>) -> Option<f64> {
+    (point.flags & Point::NO_RECORDED_VALUE != 0).then_some(f64::from_bits(STALE))
 }
