@@ -10,6 +10,7 @@ use fairlead::topology::compile::compile;
 use fairlead::topology::engine::{Route, Source};
 use fairlead::topology::names::Names;
 use fairlead::topology::plan::{Content, PlannedNode, PlannedTopic, SubTopologyPlan, Topology};
+use fairlead::topology::room::Room;
 use fairlead::topology::spec::SourceFile;
 use fairlead::topology::stage::stage;
 
@@ -47,7 +48,9 @@ pub fn topology(settings: &str, changes: &str) -> Topology {
     let source = |topic: &str, kind| (Topic::from(topic), Source { fact: FactKind::Own(kind), stages: vec![0] });
     let sources = BTreeMap::from([source(FLOWS, FLOW), source(SPEEDS, SPEED)]);
     let name = "traffic".to_owned();
-    topology.sub_topologies.insert(name.clone(), SubTopologyPlan { name, partitions: PARTITIONS, sources, nodes });
+    let room = Room::within(topology.settings.engine.memory_bytes_max);
+    let plan = SubTopologyPlan { name: name.clone(), partitions: PARTITIONS, sources, nodes, room };
+    topology.sub_topologies.insert(name, plan);
     topology
 }
 
@@ -65,6 +68,6 @@ fn node<O: Operator + Clone + Sync>(
         changelog: names.changelog(O::KIND),
         routes,
         state_schema: O::STATE_SCHEMA,
-        build: Arc::new(move |name, format| stage(name, operator.clone(), format)),
+        build: Arc::new(move |name, format, room| stage(name, operator.clone(), format, room)),
     }
 }

@@ -30,8 +30,11 @@ use crate::wire::{self, Admin, Refusal};
 
 pub use ranges::Ranges;
 
-/// Brokers learn of a new topic, or of more partitions, one after the other.
-const SETTLES_WITHIN: Duration = Duration::from_secs(15);
+/// Brokers learn of a new topic, or of more partitions, one after the other: so long may it take until the next of them is to be seen.
+/// A thousand topics take a broker minutes.
+const NEXT_SETTLES_WITHIN: Duration = Duration::from_secs(60);
+/// An error names so many steps.
+const NAMED: usize = 5;
 const PAUSE: Duration = Duration::from_millis(250);
 
 #[derive(Debug, Error)]
@@ -43,14 +46,19 @@ pub enum Error {
     #[error("{0}")]
     Ranges(String),
     /// It took the calls, but nothing is to be seen of them.
-    #[error("the target took these calls, and does not show them after {}s: {}", SETTLES_WITHIN.as_secs(), steps(.0))]
+    #[error(
+        "the target took these calls, and has shown none of them for {}s: {}; see whether its brokers are well, and try again",
+        NEXT_SETTLES_WITHIN.as_secs(), steps(.0)
+    )]
     Unseen(Vec<Step>),
     #[error("reading of ranges has panicked")]
     Panicked,
 }
 
 fn steps(steps: &[Step]) -> String {
-    steps.iter().map(|step| format!("`{step}`")).collect::<Vec<_>>().join("; ")
+    let named: Vec<_> = steps.iter().take(NAMED).map(|step| format!("`{step}`")).collect();
+    let more = steps.len() - named.len();
+    named.join("; ") + &if more > 0 { format!("; and {more} more") } else { String::new() }
 }
 
 /// A flow with its clusters looked up.
@@ -181,11 +189,12 @@ impl Provision {
         Ok(Provisioned { topics, warnings: plan.warnings, problems: plan.problems, stops, done, refused })
     }
 
-    /// Looks until what was done is to be seen. A refusal counts only if what was asked for is not there: another process may have
-    /// been first.
+    /// Looks until what was done is to be seen, for as long as more and more of it is. A refusal counts only if what was asked for is
+    /// not there: another process may have been first.
     async fn settle(&mut self, done: &[Step], refused: &mut Vec<(Step, Refusal)>) -> Result<(Observed, Plan), Error> {
-        let until = tokio::time::Instant::now() + SETTLES_WITHIN;
+        let (mut fewest, mut until) = (usize::MAX, tokio::time::Instant::now());
         loop {
+            let looked = tokio::time::Instant::now();
             let (observed, plan) = self.look().await?;
             let left: Vec<_> = plan.steps.iter().filter(|step| done.contains(step)).cloned().collect();
             let unseen: Vec<_> =
@@ -194,10 +203,15 @@ impl Provision {
                 refused.retain(|(step, _)| left.contains(step));
                 return Ok((observed, plan));
             }
-            if tokio::time::Instant::now() >= until {
+            let now = tokio::time::Instant::now();
+            if unseen.len() < fewest {
+                (fewest, until) = (unseen.len(), now + NEXT_SETTLES_WITHIN);
+                tracing::info!(flow = self.config.name, unseen = fewest, "waiting for the target to show what it was asked for");
+            } else if now >= until {
                 return Err(Error::Unseen(unseen));
             }
-            tokio::time::sleep(PAUSE).await;
+            // To look at a thousand topics is work for a broker that has enough of it.
+            tokio::time::sleep(PAUSE.max(now - looked)).await;
         }
     }
 
