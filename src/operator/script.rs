@@ -315,7 +315,8 @@ fn cause(id: String, at: EventTime, fields: &[(&str, &str)]) -> Cause {
 }
 
 /// With one alert, or those of `alerts`, which fire until the incident is resolved; `alerts=a1,a2:s1:90:00` names one that a silence
-/// mutes until a time; `trend=~▁█` is a sparkline, and that it recovers.
+/// mutes until a time; `trend=~▁█` is a sparkline, and that it recovers; `chart=01…`
+/// goes with it.
 fn incident(id: String, at: EventTime, fields: &[(&str, &str)]) -> Incident {
     let field = |wanted: &str| fields.iter().find(|(name, _)| *name == wanted).map(|(_, value)| *value);
     let known = [
@@ -333,6 +334,7 @@ fn incident(id: String, at: EventTime, fields: &[(&str, &str)]) -> Incident {
         "alerts",
         "flaps",
         "trend",
+        "chart",
         "acked",
         "assigned",
         "muted",
@@ -362,6 +364,7 @@ fn incident(id: String, at: EventTime, fields: &[(&str, &str)]) -> Incident {
         trend: field("trend").map(|line| AlertTrend {
             sparkline: line.trim_start_matches('~').to_owned(),
             recovering: line.starts_with('~'),
+            chart: field("chart").unwrap_or_default().to_owned(),
         }),
     };
     Incident {
