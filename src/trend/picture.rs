@@ -50,7 +50,7 @@ pub fn png(chart: &Chart) -> Result<Vec<u8>, String> {
     }
     let last = runs(chart).pop().and_then(|run| run.last().copied());
     if let (Some(forecast), Some(from)) = (chart.forecast(), last) {
-        pen.forecast(&frame, from, forecast);
+        pen.forecast(&frame, from, forecast, chart.threshold() == Some(forecast.level));
     }
     if let Some(last) = last {
         pen.dot(frame.at(last), 4.5, LINE);
@@ -135,12 +135,15 @@ impl Pen<'_> {
         self.line(&points, LINE, 2.5, None);
     }
 
-    fn forecast(&mut self, frame: &Frame, from: Place, forecast: Forecast) {
+    /// `meets`: where it leads is the threshold, and not only as far as can be seen.
+    fn forecast(&mut self, frame: &Frame, from: Place, forecast: Forecast, meets: bool) {
         let end = (from.0 + f32::from(forecast.ahead) / f32::from(PARTS), forecast.level.into());
         let x = frame.x(from.0);
         self.line(&[(x, MARGIN), (x, HEIGHT - MARGIN)], NOW, 1.0, None);
         self.line(&[frame.at(from), frame.at(end)], FORECAST, 2.5, Some([0.1, 6.0]));
-        self.dot(frame.at(end), 4.0, FORECAST);
+        if meets {
+            self.dot(frame.at(end), 4.0, FORECAST);
+        }
     }
 
     /// `dash`: so long on, so long off.
