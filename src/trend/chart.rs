@@ -144,7 +144,7 @@ fn cut(last: f64, threshold: f64, end: f64, columns: f64) -> Option<(f64, f64)> 
     let rise = threshold - last;
     let part = if rise == 0.0 { 1.0 } else { ((end - last) / rise).min(1.0) };
     let part = part.min(COLUMNS as f64 / columns);
-    (part > 0.0).then(|| (last + rise * part, columns * part))
+    (part > 0.0).then_some((last + rise * part, columns * part))
 }
 
 #[cfg(test)]

@@ -223,23 +223,4 @@ mod tests {
             assert!(count(&png, LINE) > 50, "{text}");
         }
     }
-
-    /// Writes what a person looks at: `PICTURES=DIR cargo test --lib pictures_to_look_at -- --ignored`.
-    #[test]
-    #[ignore = "writes files to look at"]
-    fn pictures_to_look_at() {
-        let folder = std::env::var("PICTURES").unwrap();
-        let rise = "000402080509080c0b1014121a1f2229323b424e58626f7c";
-        for (name, text) in [
-            ("forecast", format!("01fefe48{rise}")),
-            ("gaps", "01ffff0060708090ffffff9088706058504048505860fffe".to_owned()),
-            ("young", "01fefebe0008101820282f".to_owned()),
-            ("flat", "0100ff00fefefefefefefefefefefefefefefefe".to_owned()),
-            ("noisy", "017fff001e60258a4095c02f10d0fe70338090a0b0402250".to_owned()),
-            ("far", "01fffe080010203040506070".to_owned()),
-            ("one", "01ffff007f".to_owned()),
-        ] {
-            std::fs::write(std::path::Path::new(&folder).join(format!("{name}.png")), drawn(&text)).unwrap();
-        }
-    }
 }

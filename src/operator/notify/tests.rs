@@ -465,7 +465,7 @@ fn an_open_root_has_buttons_above_its_foot_if_answers_go_somewhere() {
 fn the_worst_trend_that_fires_has_a_picture_below_the_alerts_if_it_is_said_where_pictures_are() {
     let with = "charts: https://pictures.example/fairlead/\nresponses: oncall.responses.v1";
     let with: Notify = serde_saphyr::from_str(&format!("{CONFIG}{with}\n")).unwrap();
-    let line = "0:00 incident i v=1 summary=2_%_->_7_% trend=▁█ chart=01ffff0000fe alerts=a1,a2,a3,a4";
+    let line = "0:00 incident i v=1 summary=2_%_->_7_% trend=▁█/01ffff0000fe alerts=a1,a2,a3,a4";
     let Some((_, Line::Fact(Fact::Incident(mut incident)))) = script::lines(line).pop() else { panic!("an incident") };
     let blocks = |incident: &Incident| -> Vec<Value> {
         serde_json::from_str(&render::root(incident, with.known(incident), None).blocks).unwrap()
