@@ -264,6 +264,7 @@ impl Endpoints {
         Ok(Some(IngestConfig {
             listen,
             mirrors: Some(mirrors),
+            charts: self.settings.slack.as_ref().is_some_and(|slack| slack.charts.is_some()),
             access: proofs.access,
             guards: proofs.guards,
             sending: self.sending(ingest),

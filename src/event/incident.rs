@@ -115,6 +115,8 @@ pub struct AlertTrend {
     pub recovering: bool,
     /// The last while of the series, a character a stretch of time; empty if none was told.
     pub sparkline: String,
+    /// The same as the text of a picture, which is a part of its link; empty if none was told.
+    pub chart: String,
 }
 
 /// A deploy that may have caused the incident, and why it is ranked where it is.

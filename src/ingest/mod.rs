@@ -35,7 +35,8 @@
 //! A delivery that bears an id is stored once as long as its id is remembered ([`deliveries`]); beyond that, and across
 //! processes, it is the identity of its facts that makes a second telling harmless. With `ingest.raw` every request is kept as
 //! it was received ([`raw`]). With `ingest.silences` an alert that a silence in force matches is marked with it before it is written
-//! ([`view`]), and none is taken before the silences are known. `GET /healthz`, `/readyz` and `/metrics` are served beside them. Not here: levels, grouping, de-duplication; that is what
+//! ([`view`]), and none is taken before the silences are known. `GET /healthz`, `/readyz` and `/metrics` are served beside them, and with `slack.charts`
+//! the pictures of trends ([`charts`]). Not here: levels, grouping, de-duplication; that is what
 //! operators do with the facts.
 
 #[cfg(feature = "runtime")]
@@ -49,6 +50,8 @@ pub mod api;
 mod body;
 #[cfg(feature = "runtime")]
 pub mod calendars;
+#[cfg(feature = "runtime")]
+mod charts;
 pub mod cloudevents;
 pub mod datadog;
 pub mod deliveries;

@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 
 use super::answer::Answer;
 use super::body::{self, NoBody};
+use super::charts;
 use super::deliveries::Deliveries;
 use super::guards::Guards;
 use super::listener::Bounded;
@@ -67,6 +68,8 @@ pub struct IngestConfig {
     pub doors: Option<Doors>,
     /// Where offsets of mirrors are asked for.
     pub mirrors: Option<Mirrors>,
+    /// Whether pictures of trends are drawn here.
+    pub charts: bool,
 }
 
 /// Whether the process behind this listener does its work.
@@ -132,6 +135,10 @@ impl Ingest {
         let router = match config.mirrors {
             Some(mirrors) => router.merge(mirrors::routes(mirrors)),
             None => router,
+        };
+        let router = match config.charts {
+            true => router.merge(charts::routes(shared.metrics.clone())),
+            false => router,
         };
         let serving = axum::serve(listener, router).with_graceful_shutdown(async {
             // A handle that is gone stops it too.

@@ -51,6 +51,9 @@ pub struct Notify {
     /// Where answers go, `slack.responses`: if they go anywhere, open incidents have buttons.
     #[serde(default)]
     pub responses: Option<String>,
+    /// Where pictures of trends are to be had, `slack.charts`; without it messages have none.
+    #[serde(default)]
+    pub charts: Option<String>,
     /// Incidents remembered of one service.
     #[serde(default = "incidents_max")]
     pub incidents_max: u32,
@@ -99,7 +102,7 @@ impl Operator for Notify {
     const INPUTS: &'static [FactKind] = &[FactKind::Incident];
     const PORTS: &'static [(Port, FactKind)] = &[("action", FactKind::SlackAction)];
     const STATE_SCHEMA: &'static str = include_str!("../../schemas/state/notify.avsc");
-    const SECTIONS: &'static [&'static str] = &["actions", "services", "slack.responses"];
+    const SECTIONS: &'static [&'static str] = &["actions", "services", "slack.charts", "slack.responses"];
 
     type Input<'a> = Incident;
     type Event = Event;
@@ -219,6 +222,7 @@ impl Notify {
             runbook: service.and_then(|service| service.runbook.as_deref()),
             dashboard: service.and_then(|service| service.dashboard.as_deref()),
             actions: self.responses.as_ref().map(|_| &self.actions),
+            charts: self.charts.as_deref(),
         }
     }
 }

@@ -314,8 +314,17 @@ fn cause(id: String, at: EventTime, fields: &[(&str, &str)]) -> Cause {
     }
 }
 
+fn trend(line: &str) -> AlertTrend {
+    let (sparkline, chart) = line.split_once('/').unwrap_or((line, ""));
+    AlertTrend {
+        sparkline: sparkline.trim_start_matches('~').to_owned(),
+        recovering: line.starts_with('~'),
+        chart: chart.to_owned(),
+    }
+}
+
 /// With one alert, or those of `alerts`, which fire until the incident is resolved; `alerts=a1,a2:s1:90:00` names one that a silence
-/// mutes until a time; `trend=~▁█` is a sparkline, and that it recovers.
+/// mutes until a time; `trend=~▁█` is a sparkline, and that it recovers; `trend=▁█/01…` has a chart too.
 fn incident(id: String, at: EventTime, fields: &[(&str, &str)]) -> Incident {
     let field = |wanted: &str| fields.iter().find(|(name, _)| *name == wanted).map(|(_, value)| *value);
     let known = [
@@ -359,10 +368,7 @@ fn incident(id: String, at: EventTime, fields: &[(&str, &str)]) -> Incident {
         generator_url: None,
         muted_until_ms: word.splitn(3, ':').nth(2).map(|until| minutes(until).0),
         muted_by: word.split(':').nth(1).map(str::to_owned),
-        trend: field("trend").map(|line| AlertTrend {
-            sparkline: line.trim_start_matches('~').to_owned(),
-            recovering: line.starts_with('~'),
-        }),
+        trend: field("trend").map(trend),
     };
     Incident {
         id,

@@ -111,7 +111,7 @@ pub fn read(files: &[SourceFile], problems: &mut Vec<Problem>) -> Spec {
 /// Sections that may stand in several files.
 const SPREAD: [&str; 6] = ["actions", "clusters", "mirrors", "operators", "services", "topics"];
 /// Sections, and options of sections, that are part of the configuration of each operator that asks for them.
-const SHARED: [&str; 4] = ["actions", "rotations", "services", "slack.responses"];
+const SHARED: [&str; 5] = ["actions", "rotations", "services", "slack.charts", "slack.responses"];
 
 /// By the last word of its path.
 fn shared(root: &Node, path: &str) -> Option<Entry> {

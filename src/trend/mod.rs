@@ -14,7 +14,8 @@
 //! | `absence` | is not told any more |
 //! | `unusual` | leaves all that it was before, in value, mean, change or for the hour |
 //!
-//! What people are told of it: `reason`, in words and in the unit of the series, and `spark`, the last while as one line of text.
+//! What people are told of it: `reason`, in words and in the unit of the series, `spark`, the last while as one line of text, and
+//! `chart`, the same as a picture that is all in its link; `picture` draws it, with the feature `runtime`.
 //!
 //! Strength is one scale for all: 0 is nothing, from 1 on it is what the rule asks for. An ensemble is the strength that enough of its
 //! members reach. Always: event time only; a fixed order of operations, and none but `+ - * /` and `sqrt`, so that a state is equal to
@@ -25,11 +26,14 @@
 pub mod absence;
 pub mod backtest;
 pub mod baseline;
+pub mod chart;
 pub mod csv;
 pub mod episode;
 pub mod forecast;
 pub mod intake;
 pub mod monotone;
+#[cfg(feature = "runtime")]
+pub mod picture;
 pub mod plot;
 mod reason;
 mod ring;

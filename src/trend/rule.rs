@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::absence::{self, Absence};
 use super::baseline::{self, Baseline};
+use super::chart::Chart;
 use super::episode::{Change, Episode, Phase};
 use super::forecast::{self, Forecast};
 use super::intake::{Dropped, Intake};
@@ -118,6 +119,25 @@ pub struct Observed {
     pub value: Option<f64>,
 }
 
+/// What a forecast sees coming.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Ahead {
+    pub threshold: f64,
+    /// 0: the series is beyond it.
+    pub in_ms: i64,
+}
+
+impl Observed {
+    pub fn ahead(&self) -> Option<Ahead> {
+        match self.reading {
+            Reading { reason: Reason::Crosses { threshold, in_ms, .. }, strength } if strength >= 1.0 => {
+                Some(Ahead { threshold, in_ms })
+            }
+            _ => None,
+        }
+    }
+}
+
 impl Rule {
     /// What is wrong with it, each with what to mend.
     pub fn problems(&self) -> Vec<String> {
@@ -196,6 +216,14 @@ impl Rule {
     /// The last while of the series as one line of text, up to that time.
     pub fn sparkline(&self, state: &State, at: EventTime) -> String {
         state.recent.line(at, self.column_ms())
+    }
+
+    /// The same for a picture, with the threshold and where a forecast leads; `None` if nothing was ever told.
+    pub fn chart(&self, state: &State, at: EventTime, ahead: Option<Ahead>) -> Option<Chart> {
+        let threshold = ahead.map(|ahead| ahead.threshold).or_else(|| self.threshold());
+        let (cells, column_ms) = state.recent.cells(at, self.column_ms());
+        let columns_ahead = ahead.map(|ahead| ahead.in_ms as f64 / column_ms as f64);
+        Chart::of(&cells, threshold, columns_ahead)
     }
 
     fn column_ms(&self) -> i64 {

@@ -45,29 +45,48 @@ impl Recent {
 
     /// As it looks at that time, with the stretch that is not over; empty if nothing was ever told.
     pub fn line(&self, at: EventTime, width_ms: i64) -> String {
-        let Some(now) = self.open.average() else { return String::new() };
-        let since = at.0.div_euclid(width_ms.max(1)).saturating_sub(self.open.slot);
-        let last = Column { next_in: since.clamp(0, i64::from(i32::MAX)) as i32, average: single(now) };
-        let columns: Vec<Column> = self.columns.iter().copied().chain([last]).collect();
-        let columns = &columns[columns.len().saturating_sub(COLUMNS)..];
-        let usual = usual(&self.columns);
+        let columns = self.columns(at, width_ms);
         let averages = || columns.iter().map(|column| f64::from(column.average));
         let (low, high) = averages().fold((f64::MAX, f64::MIN), |(low, high), one| (low.min(one), high.max(one)));
         let bar = |average: f32| {
-            if high - low <= FLAT * high.abs().max(low.abs()) {
+            if is_flat(low, high) {
                 return BARS[BARS.len() / 2 - 1];
             }
             let part = (f64::from(average) - low) / (high - low);
             BARS[((part * BARS.len() as f64) as usize).min(BARS.len() - 1)]
         };
-        let mut line: Vec<char> = Vec::with_capacity(2 * COLUMNS);
-        for column in columns {
-            line.push(bar(column.average));
-            let missing = (column.next_in / usual).saturating_sub(1).clamp(0, COLUMNS as i32);
-            line.extend((0..missing).map(|_| GAP));
-        }
-        line[line.len().saturating_sub(COLUMNS)..].iter().collect()
+        self.with_gaps(&columns).into_iter().map(|cell| cell.map_or(GAP, bar)).collect()
     }
+
+    /// The averages that [`Recent::line`] shows, `None` for a gap, and the time from one to the next.
+    pub fn cells(&self, at: EventTime, width_ms: i64) -> (Vec<Option<f32>>, i64) {
+        let cells = self.with_gaps(&self.columns(at, width_ms));
+        (cells, width_ms.max(1).saturating_mul(usual(&self.columns).into()))
+    }
+
+    fn columns(&self, at: EventTime, width_ms: i64) -> Vec<Column> {
+        let Some(now) = self.open.average() else { return Vec::new() };
+        let since = at.0.div_euclid(width_ms.max(1)).saturating_sub(self.open.slot);
+        let last = Column { next_in: since.clamp(0, i64::from(i32::MAX)) as i32, average: single(now) };
+        let kept = self.columns.len().saturating_sub(COLUMNS - 1);
+        self.columns.iter().skip(kept).copied().chain([last]).collect()
+    }
+
+    fn with_gaps(&self, columns: &[Column]) -> Vec<Option<f32>> {
+        let usual = usual(&self.columns);
+        let mut cells = Vec::with_capacity(2 * COLUMNS);
+        for column in columns {
+            cells.push(Some(column.average));
+            let missing = (column.next_in / usual).saturating_sub(1).clamp(0, COLUMNS as i32);
+            cells.extend((0..missing).map(|_| None));
+        }
+        cells.split_off(cells.len().saturating_sub(COLUMNS))
+    }
+}
+
+/// Whether what lies between these is a flat line.
+pub fn is_flat(low: f64, high: f64) -> bool {
+    high - low <= FLAT * high.abs().max(low.abs())
 }
 
 /// The distance that three of four columns have at most from the next.

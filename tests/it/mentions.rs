@@ -84,6 +84,10 @@ impl Telling {
             ("runbook_url", text(4)),
             ("dashboard_url", format!("https://{}", text(5))),
             ("sparkline", text(1)),
+            (
+                "chart",
+                if self.value.is_some_and(|value| value % 3 == 0) { "01fefe0c00ff7f".to_owned() } else { text(0) },
+            ),
             ("trend", if self.value.is_some_and(|value| value % 2 == 0) { "recovering".to_owned() } else { text(0) }),
         ];
         Alert {

@@ -1,6 +1,7 @@
 //! The Slack sink against the stand-in for Slack: its ledger on a counted clock, all of it over real HTTP with a log in memory that
 //! dies where a test wants it to, and on a real Kafka.
 
+mod charts;
 mod killed;
 mod memory_log;
 mod on_kafka;

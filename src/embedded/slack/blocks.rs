@@ -1,4 +1,6 @@
 //! Block Kit's limits. Slack answers a breach with one code; which block and why goes beside it.
+//!
+//! Pictures are fetched by Slack as a message comes: whoever calls says which could be, for nothing is fetched here.
 
 use std::collections::BTreeSet;
 
@@ -18,16 +20,29 @@ fn invalid(why: String) -> Refused {
     Refused { code: "invalid_blocks", why }
 }
 
-/// Checks `blocks` (an array, or an array as JSON text) and gives them back as an array.
-pub fn check(blocks: &Value) -> Result<Vec<Value>, Refused> {
+/// Addresses of the pictures in `blocks`.
+pub fn pictures(blocks: &Value) -> Vec<String> {
+    let blocks = array(blocks).unwrap_or_default();
+    let address = |image: &Value| (image["type"] == "image").then(|| image["image_url"].as_str().map(str::to_owned))?;
+    let elements = blocks.iter().flat_map(|block| block["elements"].as_array().into_iter().flatten());
+    blocks.iter().chain(elements).filter_map(address).collect()
+}
+
+fn array(blocks: &Value) -> Result<Vec<Value>, Refused> {
     let blocks = match blocks {
         Value::String(text) => serde_json::from_str(text)
             .map_err(|error| Refused { code: "invalid_blocks_format", why: error.to_string() })?,
         other => other.clone(),
     };
-    let Value::Array(blocks) = blocks else {
-        return Err(Refused { code: "invalid_blocks_format", why: "blocks are no array".to_owned() });
-    };
+    match blocks {
+        Value::Array(blocks) => Ok(blocks),
+        _ => Err(Refused { code: "invalid_blocks_format", why: "blocks are no array".to_owned() }),
+    }
+}
+
+/// Checks `blocks` (an array, or an array as JSON text) and gives them back as an array. `fetched`: pictures that could be.
+pub fn check(blocks: &Value, fetched: &BTreeSet<String>) -> Result<Vec<Value>, Refused> {
+    let blocks = array(blocks)?;
     if blocks.len() > 50 {
         return Err(invalid(format!("{} blocks, 50 are allowed", blocks.len())));
     }
@@ -36,6 +51,10 @@ pub fn check(blocks: &Value) -> Result<Vec<Value>, Refused> {
     for (index, block) in blocks.iter().enumerate() {
         check_block(block, &mut ids).map_err(|why| invalid(format!("block {index}: {why}")))?;
         total += chars(block);
+        if pictures(&Value::from(vec![block.clone()])).iter().any(|picture| !fetched.contains(picture)) {
+            let place = format!("[json-pointer:/blocks/{index}/image_url]");
+            return Err(invalid(format!("[ERROR] downloading image failed {place}")));
+        }
     }
     if total > TOTAL_CHARS {
         return Err(Refused { code: "msg_blocks_too_long", why: format!("{total} characters in all") });
@@ -56,13 +75,20 @@ fn check_block(block: &Value, ids: &mut BTreeSet<String>) -> Result<(), String> 
         Some("header") => text_of(block.get("text"), &["plain_text"], 150),
         Some("context") => elements(block, 10)?.iter().try_for_each(check_context_element),
         Some("actions") => check_actions(block),
-        Some("image") => {
-            bounded(block, "image_url", 3_000)?.ok_or("no image_url")?;
-            bounded(block, "alt_text", 2_000)?.ok_or("no alt_text")?;
-            Ok(())
-        }
+        Some("image") => check_image(block),
         Some(other) => Err(format!("unsupported type {other}")),
         None => Err("no type".to_owned()),
+    }
+}
+
+fn check_image(image: &Map<String, Value>) -> Result<(), String> {
+    let address = bounded(image, "image_url", 3_000)?.ok_or("no image_url")?;
+    if !address.starts_with("https://") && !address.starts_with("http://") {
+        return Err("image_url is no address of the web".to_owned());
+    }
+    match bounded(image, "alt_text", 2_000)? {
+        None | Some("") => Err("no alt_text".to_owned()),
+        Some(_) => Ok(()),
     }
 }
 
@@ -86,7 +112,7 @@ fn check_section(block: &Map<String, Value>) -> Result<(), String> {
 
 fn check_context_element(element: &Value) -> Result<(), String> {
     match element.get("type").and_then(Value::as_str) {
-        Some("image") => Ok(()),
+        Some("image") => check_image(element.as_object().ok_or("no object")?),
         _ => text_of(Some(element), &["mrkdwn", "plain_text"], 3_000),
     }
 }
@@ -201,7 +227,7 @@ mod tests {
     }
 
     fn code(blocks: Value) -> Result<usize, &'static str> {
-        check(&blocks).map(|blocks| blocks.len()).map_err(|refused| refused.code)
+        check(&blocks, &BTreeSet::new()).map(|blocks| blocks.len()).map_err(|refused| refused.code)
     }
 
     #[test]
@@ -232,7 +258,32 @@ mod tests {
                 {"type": "button", "text": {"type": "plain_text", "text": "b".repeat(76)}}]}]),
         ];
         for blocks in refused {
-            assert!(check(&blocks).is_err(), "{blocks}");
+            assert!(check(&blocks, &BTreeSet::new()).is_err(), "{blocks}");
+        }
+    }
+
+    #[test]
+    fn a_picture_needs_words_and_an_address_at_which_it_is() {
+        let address = format!("http://127.0.0.1/{}", "x".repeat(2_983));
+        let fetched = BTreeSet::from([address.clone()]);
+        let refused =
+            |image: Value| check(&json!([{"type": "divider"}, image]), &fetched).map_err(|refused| refused.why);
+        let image = |address: &str, words: &str| json!({"type": "image", "image_url": address, "alt_text": words});
+        assert!(refused(image(&address, &"w".repeat(2_000))).is_ok());
+        let element = |address: &str| json!({"type": "context", "elements": [image(address, "w")]});
+        assert!(refused(element(&address)).is_ok());
+        for (image, why) in [
+            (image(&address, ""), "no alt_text"),
+            (json!({"type": "image", "image_url": address}), "no alt_text"),
+            (json!({"type": "image", "alt_text": "w"}), "no image_url"),
+            (image(&address, &"w".repeat(2_001)), "2000 are allowed"),
+            (image(&(address.clone() + "x"), "w"), "3000 are allowed"),
+            (image("data:image/png;base64,AA", "w"), "no address of the web"),
+            (image("http://127.0.0.1/y", "w"), "[ERROR] downloading image failed [json-pointer:/blocks/1/image_url]"),
+            (element("http://127.0.0.1/y"), "downloading image failed"),
+        ] {
+            let said = refused(image).unwrap_err();
+            assert!(said.contains(why), "{said}");
         }
     }
 

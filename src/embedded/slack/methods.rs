@@ -32,7 +32,7 @@ pub fn call(workspace: &mut Workspace, method: &str, arguments: &Arguments, now_
 fn post_message(workspace: &mut Workspace, arguments: &Arguments, now_ms: i64) -> Answer {
     let channel = text(arguments, "channel").and_then(|wanted| workspace.channel_id(wanted));
     let channel = channel.ok_or_else(|| refused("channel_not_found"))?;
-    let (text_sent, blocks) = content(arguments)?;
+    let (text_sent, blocks) = content(workspace, arguments)?;
     let thread = match text(arguments, "thread_ts") {
         None => None,
         Some(wanted) => {
@@ -63,7 +63,7 @@ fn post_message(workspace: &mut Workspace, arguments: &Arguments, now_ms: i64) -
 
 fn update(workspace: &mut Workspace, arguments: &Arguments, now_ms: i64) -> Answer {
     let (channel, ts) = own_message(workspace, arguments, "cant_update_message")?;
-    let (text_sent, blocks) = content(arguments)?;
+    let (text_sent, blocks) = content(workspace, arguments)?;
     let metadata = metadata(arguments)?;
     let edited = workspace.next_ts(now_ms);
     let messages = workspace.channels.get_mut(&channel).map(|channel| &mut channel.messages);
@@ -223,8 +223,8 @@ fn by_id(workspace: &Workspace, arguments: &Arguments) -> Result<String, Refused
     wanted.map(str::to_owned).ok_or_else(|| refused("channel_not_found"))
 }
 
-fn content(arguments: &Arguments) -> Result<(Option<String>, Option<Vec<Value>>), Refused> {
-    let blocks = arguments.get("blocks").map(blocks::check).transpose()?;
+fn content(workspace: &Workspace, arguments: &Arguments) -> Result<(Option<String>, Option<Vec<Value>>), Refused> {
+    let blocks = arguments.get("blocks").map(|blocks| blocks::check(blocks, &workspace.pictures)).transpose()?;
     let text = text(arguments, "text").map(|text| text.chars().take(TEXT_CHARS_MAX).collect::<String>());
     if text.as_ref().is_none_or(String::is_empty) && blocks.as_ref().is_none_or(Vec::is_empty) {
         return Err(refused("no_text"));

@@ -2,7 +2,7 @@
 //!
 //! It holds the rules that a sink can break without noticing: rate limits per channel and method, metadata that survives
 //! an update unless it is sent as `{}`, blocks that vanish when only text is sent, replies that land at top level because
-//! their parent was deleted, Block Kit's limits. Faults are switched on by a control call: a test decides what happens to
+//! their parent was deleted, Block Kit's limits, pictures that cannot be fetched ([`pictures`]; only from this machine). Faults are switched on by a control call: a test decides what happens to
 //! which call, or gives a seed that does. Everything is decided in [`workspace`], which is pure: same calls at the same times,
 //! same answers.
 //!
@@ -15,6 +15,9 @@ mod faults;
 mod message;
 mod methods;
 mod pace;
+mod page;
+#[cfg(feature = "runtime")]
+mod pictures;
 mod render;
 #[cfg(feature = "runtime")]
 mod server;

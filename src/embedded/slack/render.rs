@@ -54,12 +54,12 @@ pub fn body(text: &str, blocks: &[Value]) -> String {
 }
 
 /// Time of day, UTC.
-fn clock(ts: Ts) -> String {
+pub fn clock(ts: Ts) -> String {
     let seconds = ts.0 / 1_000_000;
     format!("{:02}:{:02}:{:02}", seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60)
 }
 
-fn block(block: &Value) -> Option<String> {
+pub fn block(block: &Value) -> Option<String> {
     match block["type"].as_str()? {
         "header" => Some(format!("▌ {}", shown(&block["text"]))),
         "divider" => Some("────────".to_owned()),

@@ -17,7 +17,10 @@ use axum::routing::{get, post};
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
+use super::blocks;
 use super::clicks::{Ephemeral, Press, signed};
+use super::page;
+use super::pictures::Pictures;
 use super::socket::Sockets;
 use super::workspace::{Control, Reply, Request, Workspace};
 use crate::clock::Clock;
@@ -35,6 +38,7 @@ pub struct FakeSlack {
 struct Shared {
     workspace: Arc<Mutex<Workspace>>,
     sockets: Sockets,
+    pictures: Pictures,
     clock: Clock,
     address: SocketAddr,
 }
@@ -72,12 +76,14 @@ impl FakeSlack {
         let sockets = Sockets::start().await?;
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
-        let shared = Shared { workspace: Arc::new(Mutex::new(workspace)), sockets, clock, address };
+        let pictures = Pictures::new().map_err(io::Error::other)?;
+        let shared = Shared { workspace: Arc::new(Mutex::new(workspace)), sockets, pictures, clock, address };
         let (stop, stopped) = oneshot::channel();
         let router = Router::new()
             .route("/api/{method}", get(serve_get).post(serve_post))
             .route("/control", post(control))
             .route("/threads", get(threads))
+            .route("/", get(page))
             .route("/press", post(press))
             .route("/hooks/{hook}", post(hooked))
             .layer(DefaultBodyLimit::max(Self::BODY_BYTES_MAX))
@@ -163,6 +169,12 @@ async fn serve_post(
 async fn serve(shared: &Shared, method: &str, arguments: &Map<String, Value>, headers: &HeaderMap) -> Response {
     let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = authorization.and_then(|value| value.strip_prefix("Bearer "));
+    // Slack fetches pictures before it takes a message.
+    for address in arguments.get("blocks").map(blocks::pictures).unwrap_or_default() {
+        let found = shared.pictures.fetch(&address).await;
+        tracing::debug!(address, ?found, "a picture was asked for");
+        shared.with(|workspace, _| workspace.has_picture(address, found.is_ok()));
+    }
     let request = Request { token, method, arguments };
     match shared.with(|workspace, now| workspace.serve(request, now)) {
         Reply::Answer { status, retry_after_s, body } => {
@@ -213,6 +225,13 @@ async fn hooked(
 
 async fn threads(State(shared): State<Shared>) -> String {
     shared.with(Workspace::threads)
+}
+
+/// For a browser: the threads with their pictures.
+async fn page(State(shared): State<Shared>) -> Response {
+    let html = shared.with(Workspace::page);
+    ([(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CONTENT_SECURITY_POLICY, page::POLICY)], html)
+        .into_response()
 }
 
 /// A body that fails at once: the server closes the connection, the client never gets a whole answer.

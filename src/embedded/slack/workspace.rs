@@ -1,6 +1,6 @@
 //! The workspace as a state machine: a call and the time in, an answer out.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::clicks::{Ephemeral, Hook};
 use super::faults::{Fault, Faults};
 use super::message::{Channel, Message, Ts};
-use super::{methods, pace, render};
+use super::{methods, pace, page, render};
 
 /// One call of a method, wherever its arguments came from.
 #[derive(Clone, Copy, Debug)]
@@ -111,6 +111,8 @@ pub struct Workspace {
     paces: pace::Paces,
     faults: Faults,
     late: Vec<Late>,
+    /// Addresses at which a picture was when it was last asked for.
+    pub(super) pictures: BTreeSet<String>,
     pub(super) hooks: Vec<Hook>,
     pub(super) ephemerals: Vec<Ephemeral>,
 }
@@ -134,6 +136,7 @@ impl Workspace {
             paces: pace::Paces::default(),
             faults: Faults::default(),
             late: Vec::new(),
+            pictures: BTreeSet::new(),
             hooks: Vec::new(),
             ephemerals: Vec::new(),
         }
@@ -192,6 +195,15 @@ impl Workspace {
         }
     }
 
+    /// Whether there is a picture at an address.
+    pub fn has_picture(&mut self, address: String, is_there: bool) {
+        if !is_there {
+            self.pictures.remove(&address);
+        } else if self.pictures.len() < Self::EVENTS_MAX {
+            self.pictures.insert(address);
+        }
+    }
+
     pub fn control(&mut self, control: Control, now_ms: i64) -> Result<(), String> {
         self.catch_up(now_ms);
         match control {
@@ -231,6 +243,12 @@ impl Workspace {
     pub fn threads(&mut self, now_ms: i64) -> String {
         self.catch_up(now_ms);
         render::channels(self.channels.values()) + &render::ephemerals(&self.ephemerals)
+    }
+
+    /// The same for a browser, with their pictures.
+    pub fn page(&mut self, now_ms: i64) -> String {
+        self.catch_up(now_ms);
+        page::channels(self.channels.values())
     }
 
     /// The messages of a channel, replies included, oldest first.

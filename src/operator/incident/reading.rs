@@ -11,6 +11,7 @@ use crate::trend;
 const NAME_CHARS_MAX: usize = 200;
 const SUMMARY_CHARS_MAX: usize = 500;
 const SPARKLINE_CHARS_MAX: usize = 60;
+const CHART_BYTES_MAX: usize = 200;
 const URL_BYTES_MAX: usize = 2_000;
 
 /// Whether the telling is of an episode that has ended, or of one before it.
@@ -76,7 +77,12 @@ fn trend_of(alert: &Alert<'_>, before: Option<&AlertTrend>) -> Option<AlertTrend
         "goes_on" => before.is_some_and(|before| before.recovering),
         phase => phase == "recovering",
     };
-    let told = || AlertTrend { recovering, sparkline: clipped(said("sparkline"), SPARKLINE_CHARS_MAX) };
+    let told = || AlertTrend {
+        recovering,
+        sparkline: clipped(said("sparkline"), SPARKLINE_CHARS_MAX),
+        // Cut it would be no chart. Whether it is one at all is asked where it is shown.
+        chart: Some(said("chart")).filter(|text| text.len() <= CHART_BYTES_MAX).unwrap_or_default().to_owned(),
+    };
     (&*alert.source == trend::SOURCE).then(told)
 }
 

@@ -4,6 +4,7 @@ use expect_test::{Expect, expect};
 use proptest::prelude::*;
 
 use super::*;
+use crate::event::AlertTrend;
 use crate::operator::script::{self, Run, clock};
 
 fn incidents() -> Incidents {
@@ -131,28 +132,30 @@ fn tellings_of_a_named_episode_are_one_that_began_with_the_first() {
 fn a_trend_that_recovers_and_does_not_is_told_and_keeps_the_words_of_its_beginning() {
     let run = script::run(
         &incidents(),
-        "0:00 fire a source=trend @trend=began @summary=rises @sparkline=▁█
+        &"0:00 fire a source=trend @trend=began @summary=rises @sparkline=▁█ @chart=01ffff0000fe
          1:00 fire a source=trend @trend=began @summary=rises @sparkline=▁█
          1:05 fire a source=trend @trend=recovering @summary=usual @sparkline=█▁
          1:10 fire a source=trend @trend=recovering @summary=usual @sparkline=█▁
          1:45 fire a source=trend @trend=goes_on @summary=usual @sparkline=█▁
-         1:50 fire a source=trend @trend=resumed @summary=again @sparkline=▁▂
+         1:50 fire a source=trend @trend=resumed @summary=again @sparkline=▁▂ @chart=TOO_LONG
          2:00 fire a source=trend @trend=recovering @summary=usual @sparkline=▂▁
          3:00 resolve a source=trend @trend=ended @summary=usual @sparkline=▁▁
          3:01 fire b source=other @trend=recovering @sparkline=▁
          20:00 resolve b
-         26:00 wait",
+         26:00 wait"
+            .replace("TOO_LONG", &"0".repeat(201)),
     );
     let shown = run.told.iter().map(|(at, _, fact)| {
         let Fact::Incident(told) = fact else { panic!("incidents only") };
         let alerts = told.alerts.iter().map(|alert| {
-            let trend = alert.trend.as_ref().map(|trend| (trend.sparkline.as_str(), trend.recovering));
+            let of = |trend: &'_ AlertTrend| (trend.sparkline.clone() + &trend.chart, trend.recovering);
+            let trend = alert.trend.as_ref().map(of);
             format!("{} {} {trend:?}", alert.fingerprint, alert.summary)
         });
         format!("{} {:?} {:?}: {}", clock(*at), told.change, told.mention, alerts.collect::<Vec<_>>().join(", "))
     });
     let expected = [
-        "0:00 Opened Nobody: a rises Some((\"▁█\", false))",
+        "0:00 Opened Nobody: a rises Some((\"▁█01ffff0000fe\", false))",
         "1:05 AlertsChanged Nobody: a rises Some((\"█▁\", true))",
         "1:50 AlertsChanged Nobody: a again Some((\"▁▂\", false))",
         "2:00 AlertsChanged Nobody: a again Some((\"▂▁\", true))",

@@ -41,6 +41,8 @@ pub struct Known<'a> {
     pub dashboard: Option<&'a str>,
     /// What can be run for it; `None` if nobody would hear of a click.
     pub actions: Option<&'a Actions>,
+    /// Where pictures of trends are to be had.
+    pub charts: Option<&'a str>,
 }
 
 /// The root, rewritten with every version. The mention is there only in the post itself, for a rewriting wakes nobody.
@@ -51,17 +53,22 @@ pub fn root(incident: &Incident, known: Known<'_>, mention: Option<&str>) -> Mes
         Some(attention) => [attention::runs(attention), attention::helped(attention)],
         None => Default::default(),
     };
-    let sections = [headline, standing(incident, known), alerts(incident), suspects(incident), runs, helped];
-    let sections = sections.into_iter().filter(|text| !text.is_empty()).map(|text| (text, false));
     let mut left = TOTAL_CHARS_MAX;
     let mut blocks = Vec::new();
-    for (text, small) in sections.chain([(footer(incident, known), true)]) {
-        // Each part keeps a bound of its own, so this leaves none out; it is the law should those bounds change.
-        if let Some(rest) = left.checked_sub(text.chars().count()) {
+    // Each part keeps a bound of its own, so this leaves none out; it is the law should those bounds change.
+    let mut add = |text: String, block: &dyn Fn(String) -> Value| {
+        let fits = left.checked_sub(text.chars().count()).filter(|_| !text.is_empty());
+        if let Some(rest) = fits {
             left = rest;
-            blocks.push(if small { context(text) } else { section(text) });
+            blocks.push(block(text));
         }
+    };
+    [headline, standing(incident, known), alerts(incident)].into_iter().for_each(|text| add(text, &section));
+    if let Some((words, link)) = known.charts.and_then(|base| trend::picture(incident, base)) {
+        add(words, &|words| json!({"type": "image", "image_url": link, "alt_text": words}));
     }
+    [suspects(incident), runs, helped].into_iter().for_each(|text| add(text, &section));
+    add(footer(incident, known), &context);
     if let Some((block, _)) = known.actions.and_then(|actions| buttons::block(incident, actions, left)) {
         // Above the footer.
         blocks.insert(blocks.len().saturating_sub(1), block);

@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use super::*;
 use crate::event::{
-    AlertTrend, Attention, Helped, IncidentAlert, IncidentRun, Level, LogEntry, Mention, MuteKind, Muted, RunStatus,
-    Suspect,
+    AlertStatus, AlertTrend, Attention, Helped, IncidentAlert, IncidentRun, Level, LogEntry, Mention, MuteKind, Muted,
+    RunStatus, Suspect,
 };
 use crate::operator::script::{self, Line, clock};
 
@@ -462,6 +462,32 @@ fn an_open_root_has_buttons_above_its_foot_if_answers_go_somewhere() {
 }
 
 #[test]
+fn the_worst_trend_that_fires_has_a_picture_below_the_alerts_if_it_is_said_where_pictures_are() {
+    let with = "charts: https://pictures.example/fairlead/\nresponses: oncall.responses.v1";
+    let with: Notify = serde_saphyr::from_str(&format!("{CONFIG}{with}\n")).unwrap();
+    let line = "0:00 incident i v=1 summary=2_%_->_7_% trend=▁█/01ffff0000fe alerts=a1,a2,a3,a4";
+    let Some((_, Line::Fact(Fact::Incident(mut incident)))) = script::lines(line).pop() else { panic!("an incident") };
+    let blocks = |incident: &Incident| -> Vec<Value> {
+        serde_json::from_str(&render::root(incident, with.known(incident), None).blocks).unwrap()
+    };
+    let kinds =
+        |blocks: &[Value]| blocks.iter().map(|block| block["type"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    incident.alerts[0].status = AlertStatus::Resolved;
+    incident.alerts[1].trend = None;
+    // Of another version, or no chart at all: a link that leads nowhere would cost the message its picture.
+    incident.alerts[2].trend.as_mut().unwrap().chart = "02ffff0000fe".to_owned();
+    incident.alerts[3].trend.as_mut().unwrap().chart = "01ffff00fe00".to_owned();
+    let told = blocks(&incident);
+    assert_eq!(kinds(&told), ["section", "section", "section", "image", "actions", "context"]);
+    assert_eq!(told[3]["image_url"], "https://pictures.example/fairlead/charts/01ffff00fe00.png");
+    assert_eq!(told[3]["alt_text"], "Errors: 2_%_→_7_%");
+    incident.alerts[3].trend.as_mut().unwrap().chart = "../../secrets".to_owned();
+    assert_eq!(kinds(&blocks(&incident)), ["section", "section", "section", "actions", "context"]);
+    let plain = render::root(&incident, notify().known(&incident), None).blocks;
+    assert!(!plain.contains("image"), "{plain}");
+}
+
+#[test]
 fn what_is_over_is_forgotten() {
     let left = |script: &str| script::run(&notify(), script).states.len();
     assert_eq!(left("0:00 incident i1 v=1\n1:00 incident i1 v=2 change=resolved\n1440:59 wait"), 1);
@@ -513,7 +539,14 @@ fn tokens(action: &SlackAction) -> Vec<String> {
     let blocks = blocks.as_array().expect("a list of blocks").clone();
     assert!(blocks.len() <= 50);
     for block in &blocks {
-        let text = if block["type"] == "context" { &block["elements"][0]["text"] } else { &block["text"]["text"] };
+        let text = match block["type"].as_str() {
+            Some("context") => &block["elements"][0]["text"],
+            Some("image") => &block["alt_text"],
+            _ => &block["text"]["text"],
+        };
+        if block["type"] == "image" {
+            assert_eq!(block["image_url"], "https://pictures.example/charts/01fefe0c00ff7f.png");
+        }
         let text = text.as_str().expect("every block has a text").to_owned();
         assert!((1..=render::SECTION_CHARS_MAX).contains(&text.chars().count()));
         texts.push(text);
@@ -556,8 +589,11 @@ fn any_incident() -> impl Strategy<Value = Incident> {
             let mut alert = incident.alerts[0].clone();
             (alert.name, alert.summary, alert.value) = (name.clone(), summary.clone(), Some(value));
             alert.generator_url = Some(format!("https://{url}"));
-            alert.trend =
-                (suspects % 2 == 1).then(|| AlertTrend { recovering: alerts % 2 == 1, sparkline: why.clone() });
+            alert.trend = (suspects % 2 == 1).then(|| AlertTrend {
+                recovering: alerts % 2 == 1,
+                sparkline: why.clone(),
+                chart: if alerts % 3 == 0 { "01fefe0c00ff7f".to_owned() } else { url.clone() },
+            });
             let suspect = Suspect {
                 deploy_id: id.clone(),
                 version: version.clone(),
@@ -690,7 +726,8 @@ proptest! {
             lines.push((EventTime(0), Line::Fact(Fact::Incident(first))));
         }
         lines.push((EventTime(0), Line::Fact(Fact::Incident(incident.clone()))));
-        let told = script::feed(&notify(), lines).told;
+        let notify = Notify { charts: Some("https://pictures.example/".to_owned()), ..notify() };
+        let told = script::feed(&notify, lines).told;
         let muted = incident.attention.as_ref().is_some_and(|attention| attention.muted.is_some());
         let wakes = is_news(incident.change) && !muted && incident.level > Level::Low && incident.mention != Mention::Nobody;
         let expected = match incident.mention {

@@ -43,6 +43,12 @@ pub fn escaped(text: &str, chars_max: usize) -> String {
     out
 }
 
+/// For where Slack reads no mark-up and no entities: what would be escaped elsewhere looks alike here.
+pub fn plain(text: &str, chars_max: usize) -> String {
+    let alike = text.replace("->", "→").replace('<', "‹").replace('>', "›").replace('&', "＆");
+    escaped(&alike, chars_max)
+}
+
 /// An id or a word as code; what is no such thing is shown as plain text.
 pub fn code(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
@@ -143,6 +149,12 @@ mod tests {
         assert_eq!(escaped("a<b", 6), "a&lt;…");
         assert_eq!(escaped("a<b", 5), "a…");
         assert_eq!(escaped("  two   words \u{7}", 100), "two words");
+    }
+
+    #[test]
+    fn plain_text_has_nothing_to_escape() {
+        assert_eq!(plain("2 % -> 7 %\n<!here> R&D", 100), "2 % → 7 % ‹!here› R＆D");
+        assert_eq!(plain("12345", 5), "1234…");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::memory::Open;
 use crate::event::{Alert, AlertStatus, Labels, Mention, Text};
 use crate::record::EventTime;
 use crate::trend::SOURCE;
+use crate::trend::chart::Chart;
 use crate::trend::rule::Rule;
 use crate::trend::series::Series;
 
@@ -29,6 +30,7 @@ pub struct Said {
     pub telling: Telling,
     pub taken_at: EventTime,
     pub sparkline: String,
+    pub chart: Option<Chart>,
     /// Of a forecast; 0: it is beyond.
     pub crosses_in_secs: Option<i64>,
 }
@@ -78,7 +80,7 @@ pub fn open(rule: &Rule, series: &str, taken_at: EventTime) -> Open {
 }
 
 pub fn told(open: &Open, rule: &str, series: &str, said: Said) -> Alert<'static> {
-    let Said { telling, taken_at, sparkline, crosses_in_secs } = said;
+    let Said { telling, taken_at, sparkline, chart, crosses_in_secs } = said;
     let ends = telling.is_end();
     let fingerprint = fingerprint(rule, series);
     let series = read(series);
@@ -87,6 +89,7 @@ pub fn told(open: &Open, rule: &str, series: &str, said: Said) -> Alert<'static>
         ("summary", Some(telling.summary(&open.reason))),
         ("trend", Some(telling.name().to_owned())),
         ("sparkline", Some(sparkline).filter(|line| !line.is_empty())),
+        ("chart", chart.map(|chart| chart.to_text())),
         ("crosses_in_secs", crosses_in_secs.map(|secs| secs.to_string())),
     ];
     let annotations = annotations.into_iter().filter_map(|(name, text)| Some((Text::from(name), Text::from(text?))));

@@ -3,6 +3,7 @@
 use super::super::script::{self, Line, Run};
 use super::*;
 use crate::event::AlertStatus;
+use crate::trend::chart::{Chart, PARTS, TOP};
 
 const SERIES: &str = r#"disk_used_percent{env="production",instance="db-1",job="node",namespace="storage"}"#;
 const MINUTE_MS: i64 = 60_000;
@@ -90,6 +91,14 @@ fn one_detection_an_episode_with_all_that_an_alert_has() {
     let seconds = began.annotations.get("crosses_in_secs").map(|secs| secs.parse::<i64>().unwrap());
     assert!(seconds.is_some_and(|secs| (600..=3600).contains(&secs)), "{seconds:?}");
     assert!(began.annotations.get("sparkline").is_some_and(|line| line.ends_with('█')));
+    // The threshold is above all that was told, and the line leads there.
+    let chart = |alert: &Alert<'_>| Chart::parse(alert.annotations.get("chart").unwrap()).unwrap();
+    let (begins, ends) = (chart(began), chart(ended));
+    assert_eq!((begins.threshold(), begins.forecast().map(|forecast| forecast.level)), (Some(TOP), Some(TOP)));
+    let ahead = seconds.unwrap() as f64 / 3600.0 * 24.0 * f64::from(PARTS);
+    assert!((f64::from(begins.forecast().unwrap().ahead) - ahead).abs() <= 1.0, "{begins:?}, {ahead}");
+    assert!(begins.columns().iter().flatten().is_sorted() && begins.columns().len() > 2, "{begins:?}");
+    assert_eq!(ends.forecast(), None);
     assert_eq!(ended.annotations.get("crosses_in_secs"), None);
     assert!(began.value.is_some_and(|value| (50.0..80.0).contains(&value)));
     assert!(ended.annotations.get("summary").unwrap().contains("well again"));

@@ -8,11 +8,11 @@ use super::{Event, Trend};
 use crate::event::Sample;
 use crate::event::words::span;
 use crate::record::EventTime;
+use crate::trend;
 use crate::trend::episode::{Change, Episode, Phase};
 use crate::trend::intake::Dropped;
-use crate::trend::rule::{self, Observed, Rule};
+use crate::trend::rule::{self, Ahead, Observed, Rule};
 use crate::trend::series::Series;
-use crate::trend::{self, Reading, Reason};
 
 pub struct Watch<'a> {
     trend: &'a Trend,
@@ -152,7 +152,7 @@ impl<'a> Watch<'a> {
         let Some(open) = &mut watched.open else { return };
         if telling != Telling::GoesOn || open.told_at.plus_ms(time) <= at {
             note(open, rule, self.series, observed);
-            self.say(watched, telling, crosses_in_secs(observed), taken_at, at);
+            self.say(watched, telling, observed.ahead(), taken_at, at);
         }
     }
 
@@ -174,7 +174,7 @@ impl<'a> Watch<'a> {
         &mut self,
         watched: &mut Watched,
         telling: Telling,
-        crosses_in_secs: Option<i64>,
+        ahead: Option<Ahead>,
         taken_at: EventTime,
         at: EventTime,
     ) {
@@ -182,7 +182,9 @@ impl<'a> Watch<'a> {
         open.told_at = at;
         let rule = self.trend.rule_named(&watched.rule);
         let sparkline = rule.map(|rule| rule.sparkline(&watched.state, taken_at)).unwrap_or_default();
-        let said = Said { telling, taken_at, sparkline, crosses_in_secs };
+        let chart = rule.and_then(|rule| rule.chart(&watched.state, taken_at, ahead));
+        let said =
+            Said { telling, taken_at, sparkline, chart, crosses_in_secs: ahead.map(|ahead| ahead.in_ms / 1_000) };
         let alert = alert::told(open, &watched.rule, self.series, said);
         self.told.push(Event::Told(Box::new(alert), watched.rule.clone()));
         if telling.is_end() {
@@ -197,11 +199,4 @@ fn note(open: &mut Open, rule: &Rule, series: &str, observed: &Observed) {
         open.reason = rule.summary(&alert::read(series).metric, &observed.reading.reason);
     }
     open.value = observed.value;
-}
-
-fn crosses_in_secs(observed: &Observed) -> Option<i64> {
-    match observed.reading {
-        Reading { reason: Reason::Crosses { in_ms, .. }, strength } if strength >= 1.0 => Some(in_ms / 1_000),
-        _ => None,
-    }
 }

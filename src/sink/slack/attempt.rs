@@ -7,10 +7,13 @@
 //!   └── it is gone, a settle delay long ── Update ── no answer ──► Update again: it says the same
 //! Group ── no answer ──► Group again, a settle delay later, before any newer list
 //! ```
+//! What Slack refuses because of its blocks is told with less of them, at once and in the same place: first without pictures, which Slack
+//! fetches from elsewhere and could not, then as plain text.
 //! Every call that can have an effect is preceded by an intent of its own, so that whoever may not write the journal any more
 //! makes no call. Its `attempt` counts the calls that may have had an effect: a call that surely had none keeps its number.
 
-use super::call::{Answer, Call, Content, Method, Posted};
+use super::call::{Answer, Call, Method, Posted};
+use super::form::Form;
 use super::memory::{Doubt, Memory, Place, blank};
 use super::pace::Target;
 use crate::event::{SlackAction, SlackActionKind, SlackOutcome};
@@ -69,8 +72,9 @@ pub struct Attempt {
     channel_id: Option<String>,
     /// Calls in a row that came to nothing.
     failures: u32,
-    /// Slack refused the blocks.
-    plain: bool,
+    /// How much of it is told, and why not all.
+    form: Form,
+    refused: Option<String>,
 }
 
 impl Attempt {
@@ -89,8 +93,8 @@ impl Attempt {
         let thread = root.filter(|_| matches!(kind, SlackActionKind::Reply | SlackActionKind::Log));
         let (thread_ts, channel_id) = (thread.map(|root| root.ts.clone()), root.map(|root| root.channel_id.clone()));
         let not_before = EventTime(i64::MIN);
-        let (since, in_flight, failures, plain) = (None, None, 0, false);
-        Self { queued, number: 1, step, in_flight, not_before, since, thread_ts, channel_id, failures, plain }
+        let (since, in_flight, failures, form, refused) = (None, None, 0, Form::Whole, None);
+        Self { queued, number: 1, step, in_flight, not_before, since, thread_ts, channel_id, failures, form, refused }
     }
 
     /// After a restart: an intent is durable, its call may have happened, or may still be on its way.
@@ -156,13 +160,13 @@ impl Attempt {
         let (call, ts, thread_ts) = match &self.step {
             Step::Post => {
                 let (channel, thread_ts) = (action.channel.clone(), self.thread_ts.clone());
-                let (action_id, content) = (action.id.clone(), content(action, self.plain));
+                let (action_id, content) = (action.id.clone(), self.form.of(action));
                 let broadcast = action.broadcast;
                 let call = Call::Post { channel, thread_ts: thread_ts.clone(), broadcast, action_id, content };
                 (call, None, thread_ts)
             }
             Step::Update { place: Place { channel_id, ts }, .. } => {
-                let (channel_id, content) = (channel_id.clone(), content(action, self.plain));
+                let (channel_id, content) = (channel_id.clone(), self.form.of(action));
                 (Call::Update { channel_id, ts: ts.clone(), content }, Some(ts.clone()), self.thread_ts.clone())
             }
             Step::Group => {
@@ -310,15 +314,23 @@ impl Attempt {
         self.not_before = EventTime(i64::MIN);
     }
 
-    /// Better plain text than nothing.
+    /// Better without pictures than without buttons, and better plain text than nothing.
     fn rejected(&mut self, code: String) -> Verdict {
         let about_blocks =
             code.starts_with("invalid_blocks") || code == "msg_blocks_too_long" || code == "block_mismatch";
-        if about_blocks && !self.plain {
-            self.plain = true;
-            return Verdict::GoOn;
+        match self.form.less(&self.queued.action).filter(|_| about_blocks) {
+            Some(form) => {
+                (self.form, self.refused) = (form, Some(code));
+                Verdict::GoOn
+            }
+            None => Verdict::Rejected(code),
         }
-        Verdict::Rejected(code)
+    }
+
+    /// What was left out so that Slack took it, and what Slack had said.
+    pub fn left_out(&self) -> Option<String> {
+        let refused = self.refused.as_deref()?;
+        Some(format!("{}: {refused}", self.form.said()?))
     }
 
     /// The message that is rewritten, if one is, and the root of its thread.
@@ -340,11 +352,6 @@ pub const CLOCK_SKEW_MS: i64 = 300_000;
 pub fn back_off_ms(failures: &mut u32) -> i64 {
     *failures += 1;
     1_000 << (*failures - 1).min(5)
-}
-
-fn content(action: &SlackAction, plain: bool) -> Content {
-    let blocks = Some(action.blocks.clone()).filter(|blocks| !plain && !blocks.is_empty());
-    Content { text: action.text.clone(), blocks }
 }
 
 /// `C…`, `G…` or `D…` in capitals and digits; names are lower case.

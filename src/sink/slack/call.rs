@@ -5,6 +5,7 @@
 
 use serde_json::{Value, json};
 
+use crate::event::words::clipped;
 use crate::record::EventTime;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -213,7 +214,7 @@ impl Call {
                 code @ ("not_authed" | "invalid_auth" | "account_inactive" | "token_revoked" | "token_expired"
                 | "org_login_required" | "ekm_access_denied" | "team_added_to_org" | "accesslimited"),
             ) => Answer::NotSent(code.to_owned()),
-            Some(code) => Answer::Rejected(code.to_owned()),
+            Some(code) => Answer::Rejected(explained(code, &body)),
             None => Answer::Unknown("neither ok nor an error".to_owned()),
         }
     }
@@ -252,6 +253,15 @@ impl Call {
             }
             Call::SetGroup { group, .. } => (body["usergroup"]["id"] == group.as_str()).then_some(Answer::Set),
         }
+    }
+}
+
+/// Of blocks Slack says beside its code what is wrong with them.
+fn explained(code: &str, body: &Value) -> String {
+    const CHARS_MAX: usize = 200;
+    match body["response_metadata"]["messages"][0].as_str().filter(|_| code.starts_with("invalid_blocks")) {
+        Some(why) => format!("{code}: {}", clipped(why, CHARS_MAX)),
+        None => code.to_owned(),
     }
 }
 
@@ -294,6 +304,17 @@ mod tests {
         let unknown = [error("internal_error"), error("fatal_error"), answer(200, "<html>"), answer(500, "")];
         let unknown = unknown.into_iter().chain([answer(408, ""), answer(200, "{}"), answer(200, r#"{"ok":true}"#)]);
         unknown.for_each(|answer| assert!(matches!(answer, Answer::Unknown(_)), "{answer:?}"));
+    }
+
+    #[test]
+    fn a_refusal_of_blocks_says_what_is_wrong_with_them() {
+        let why = "[ERROR] downloading image failed [json-pointer:/blocks/0/image_url]";
+        let refused = |code: &str| {
+            let body = json!({"ok": false, "error": code, "response_metadata": {"messages": [why]}});
+            post().answer(200, None, body.to_string().as_bytes())
+        };
+        assert_eq!(refused("invalid_blocks"), Answer::Rejected(format!("invalid_blocks: {why}")));
+        assert_eq!(refused("is_archived"), Answer::Rejected("is_archived".into()));
     }
 
     #[test]

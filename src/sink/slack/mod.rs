@@ -26,6 +26,8 @@
 //! The outcomes topic has as many partitions as the actions topic and must not be compacted: an incident's journal is
 //! more than its last record. Its retention bounds how long a message can still be rewritten.
 //!
+//! What Slack refuses because of its blocks is told with less of them (`form`): without pictures, then as plain text. Its outcome says so.
+//!
 //! A user group's members are told the same way, without a message: the whole list, again if its answer was lost, and a newer list only
 //! after the settle delay of a lost one. What Slack takes later than that stands until the next hand-over.
 //!
@@ -39,6 +41,7 @@ mod calls;
 #[cfg(feature = "runtime")]
 mod client;
 mod errand;
+mod form;
 mod janitor;
 pub mod ledger;
 mod memory;

@@ -238,7 +238,7 @@ impl Thread {
                 self.attempt = Some(attempt);
                 return Settled::default();
             }
-            Verdict::Done(message) => (SlackStatus::Done, Some(message), None),
+            Verdict::Done(message) => (SlackStatus::Done, Some(message), attempt.left_out()),
             Verdict::Set => (SlackStatus::Done, None, None),
             Verdict::Rejected(code) => (SlackStatus::Rejected, None, Some(code)),
             Verdict::Unknown(why) => (SlackStatus::Unknown, None, Some(why)),

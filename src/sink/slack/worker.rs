@@ -230,6 +230,10 @@ impl<L: Log, R: Reader> Worker<L, R> {
             let SlackOutcome { action_id, incident_id, status, error, .. } = &outcome;
             tracing::error!(action_id, incident_id, ?status, error, "slack was not told, or may not have been");
         }
+        if let (SlackStatus::Done, Some(why)) = (outcome.status, &outcome.error) {
+            let SlackOutcome { action_id, incident_id, .. } = &outcome;
+            tracing::warn!(action_id, incident_id, why, "slack took less than was to be told");
+        }
         self.metrics.outcome(&outcome);
         self.to_write.push(self.records.of_outcome(partition, outcome).map_err(fatal)?);
         Ok(())

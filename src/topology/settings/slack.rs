@@ -1,5 +1,8 @@
 //! Where Slack is told of incidents, how what people answer there comes back, and who may answer.
 
+// An address only: nothing is opened here.
+use core::net::IpAddr;
+
 use serde::Deserialize;
 
 use super::super::template::Template;
@@ -20,6 +23,8 @@ pub struct Slack {
     pub signing_secret: Option<Template>,
     /// With it clicks are fetched by Socket Mode.
     pub app_token: Option<Template>,
+    /// Where Slack finds this application's pictures of trends; with it they are drawn, and messages show them.
+    pub charts: Option<String>,
     /// Who may acknowledge, snooze and assign; without it whoever sees the message.
     pub responders: Option<People>,
 }
@@ -39,6 +44,13 @@ impl Slack {
                 "slack.responses: clicks and answers of programs come over HTTP, which `ingest` serves; add that section"
                     .to_owned(),
             );
+        }
+        if let Some(charts) = &self.charts {
+            problems.extend(address_problem(charts).map(|why| format!("slack.charts: {why}")));
+            if ingest.is_none() {
+                let mend = "add that section, or Slack finds no picture";
+                problems.push(format!("slack.charts: pictures are fetched over HTTP, which `ingest` serves; {mend}"));
+            }
         }
         let others = ingest.and_then(|ingest| ingest.responses.as_ref());
         if let (Some(ours), Some(others)) = (&self.responses, others)
@@ -94,6 +106,31 @@ impl Slack {
     }
 }
 
+/// What is wrong with an address below which pictures are.
+fn address_problem(address: &str) -> Option<String> {
+    const CHARS_MAX: usize = 1_000;
+    let mend = "write https://host/prefix, which leads to this application's HTTP, without a query";
+    let (scheme, rest) = address.split_once("://").unwrap_or_default();
+    let authority = rest.split('/').next().unwrap_or_default();
+    let of_links = |c: char| c.is_ascii_alphanumeric() || "-._~:/[]%".contains(c);
+    if !matches!(scheme, "https" | "http") || authority.is_empty() || authority.starts_with(':') {
+        return Some(format!("`{address}` is no address of the web; {mend}"));
+    }
+    if !rest.chars().all(of_links) || address.len() > CHARS_MAX {
+        return Some(format!("`{address}` is no plain address, or too long; {mend}"));
+    }
+    (scheme == "http" && !is_loopback(authority))
+        .then(|| format!("`{address}` is not encrypted, and not on this machine; {mend}"))
+}
+
+fn is_loopback(authority: &str) -> bool {
+    let host = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((host, _)) => host,
+        None => authority.split(':').next().unwrap_or_default(),
+    };
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
 #[cfg(test)]
 mod tests {
     use crate::topology::catalog::catalog;
@@ -143,6 +180,40 @@ mod tests {
         };
         assert_eq!(with("a.responses.v1"), Vec::<String>::new());
         begin(&with("a.others.v1"), &["slack.responses: what silences say goes to `a.others.v1`"]);
+    }
+
+    #[test]
+    fn pictures_have_an_address_that_slack_can_reach_and_somebody_who_serves_them() {
+        let said = |address: &str| told(&format!("  charts: '{address}'\n"), "");
+        for address in [
+            "https://fairlead.example",
+            "https://fairlead.example:8443/on-call/",
+            "http://127.0.0.1:8080",
+            "http://[::1]:8080/x",
+            "http://localhost",
+        ] {
+            assert_eq!(said(address), Vec::<String>::new(), "{address}");
+        }
+        for (address, why) in [
+            ("http://fairlead.example", "is not encrypted"),
+            ("http://127.0.0.1.example", "is not encrypted"),
+            ("https://a.example/?x=1", "is no plain address"),
+            ("https://a.example/#x", "is no plain address"),
+            ("https://ann:secret@a.example", "is no plain address"),
+            ("https://a b.example", "is no plain address"),
+            ("ftp://a.example", "is no address of the web"),
+            ("https:///x", "is no address of the web"),
+            ("fairlead.example", "is no address of the web"),
+            ("", "is no address of the web"),
+        ] {
+            let problems = said(address);
+            begin(&problems, &["a.yaml:13:11: slack.charts: "]);
+            assert!(problems[0].contains(why), "{problems:?}");
+        }
+        let alone = told_of("  charts: https://a.example\n", "", |text| {
+            text.lines().filter(|line| !line.starts_with("ingest")).map(|line| format!("{line}\n")).collect()
+        });
+        begin(&alone, &["slack.charts: pictures are fetched over HTTP, which `ingest` serves; add that section"]);
     }
 
     #[test]
@@ -217,7 +288,7 @@ mod tests {
         let mut app = String::new();
         let mut in_example = false;
         for line in include_str!("../../../topology/app.yaml").lines() {
-            let option = ["  # responses:", "  # signing_secret:", "  # responders:"];
+            let option = ["  # responses:", "  # signing_secret:", "  # charts:", "  # responders:"];
             in_example |= line == "# actions:" || line == "# runner:";
             in_example &= line.starts_with("# ") && !line.is_empty();
             match line {
@@ -242,6 +313,7 @@ mod tests {
         let topology = compiled.topology.unwrap();
         let notify = topology.node("notify").unwrap();
         assert_eq!(notify.config["responses"], "oncall.responses.v1");
+        assert_eq!(notify.config["charts"], "https://fairlead.example");
         assert!(notify.config["actions"]["restart"]["http"].is_object(), "{}", notify.config);
         assert_eq!(topology.settings.actions.len(), 2);
     }

@@ -84,6 +84,7 @@ fn config(sending: Sending, capacity: Capacity, clock: Clock) -> IngestConfig {
         view: None,
         doors: None,
         mirrors: None,
+        charts: false,
     }
 }
 

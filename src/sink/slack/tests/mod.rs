@@ -4,6 +4,7 @@
 mod group;
 mod late;
 mod log;
+mod pictures;
 mod world;
 
 use proptest::prelude::*;
