@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -150,10 +151,10 @@ fn fairlead(source: &str, target: &str, topic: &str, copy: &str, partitions: i32
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(ensure_topics(&to, &[offsets]))?;
     let admin = Admin::new(&from)?;
-    let ids = move |names: &[String]| {
+    let ids = move |names: &[String], _: &AtomicBool| {
         runtime.block_on(admin.topic_ids(names)).map_err(|error| log::Error::Unavailable(error.to_string()))
     };
-    let topic_id = ids(&[topic.to_owned()])?.into_iter().next().map(|(_, id)| id);
+    let topic_id = ids(&[topic.to_owned()], &AtomicBool::new(false))?.into_iter().next().map(|(_, id)| id);
     let (from_topic, to_topic) = (Topic::from(topic), Topic::from(copy));
     let pair = Pair { from: from_topic, topic_id, partitions, to: to_topic, to_partitions: partitions };
     let flow = Flow {
@@ -166,7 +167,7 @@ fn fairlead(source: &str, target: &str, topic: &str, copy: &str, partitions: i32
         instance: "1".to_owned(),
         rate_bytes_max: None,
         refresh: Duration::from_secs(30),
-        pairs: Arc::new(move || Ok(vec![pair.clone()])),
+        pairs: Arc::new(move |_| Ok(vec![pair.clone()])),
         ids: Arc::new(ids),
         native: None,
         formats: Arc::new(Formats::shipped()),

@@ -46,7 +46,7 @@ impl Carried {
     /// All flows, or the one of this name, and whichever copy back.
     pub async fn follow(topology: &Topology, endpoints: &Endpoints, only: Option<&str>, clock: &Clock) -> Result<Self> {
         let mut carried = Self { followed: Followed::default(), flows: BTreeMap::new(), keepers: Vec::new() };
-        if topology.settings.mirrors.is_empty() {
+        if only.is_none() && topology.settings.mirrors.is_empty() {
             return Ok(carried);
         }
         let flows = provision::flows(topology, endpoints, None)?;
@@ -66,6 +66,11 @@ impl Carried {
         }
         carried.followed = Arc::new(followed);
         Ok(carried)
+    }
+
+    /// All mirrors of the topology; what one learns of names is known to all who ask here.
+    pub fn flows(&self) -> Vec<FlowConfig> {
+        self.flows.values().cloned().collect()
     }
 
     fn opposites<'a>(&'a self, flow: &'a str) -> impl Iterator<Item = &'a str> {

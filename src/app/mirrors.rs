@@ -1,11 +1,12 @@
 //! The mirrors of a topology: the ranges' schema registered, the target as the plan wants it, now and from time to time; then copied, followed,
 //! carried over and audited, until told to stop.
 
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use tokio::runtime::Handle;
+use tokio::sync::Mutex;
 
 use super::carried::{Carried, Followed};
 use super::{Endpoints, provision};
@@ -13,10 +14,10 @@ use crate::clock::Clock;
 use crate::codec::{Format, Formats};
 use crate::event::FactKind;
 use crate::log;
-use crate::log::client::Connection;
 use crate::mirror::audit::{Continuous, Counters};
-use crate::mirror::copy::{Copies, Flow, IsNative, Pair, Pairs, TopicIds};
+use crate::mirror::copy::{Copies, Flow, IsNative, Pair, Pairs, topic_ids};
 use crate::mirror::provision::{Error, FlowConfig, Provision, Provisioned};
+use crate::mirror::told;
 use crate::record::Topic;
 use crate::topology::names::value_subject;
 use crate::topology::plan::Topology;
@@ -42,11 +43,12 @@ impl Mirrors {
         metrics: &prometheus::Registry,
     ) -> Result<Self> {
         let mut carried = Carried::follow(topology, endpoints, only, clock).await?;
-        let flows = flows(topology, endpoints, only, clock, |flow| carried.native(flow)).await?;
+        let configs = provision::chosen(carried.flows(), only)?;
+        let flows = flows(topology, endpoints, configs.clone(), clock, |flow| carried.native(flow)).await?;
         let copies = Arc::new(Copies::start(flows, metrics).context("the mirrors cannot be started")?);
         carried.keep(topology, endpoints, clock, &copies).await?;
         let counters = Counters::register(metrics)?;
-        let audits = provision::audits(topology, endpoints, only).await?;
+        let audits = provision::audits(topology, endpoints, configs).await?;
         let audits = audits.into_iter().map(|work| Continuous::start(work, &counters)).collect::<Result<_, _>>();
         Ok(Self { carried, copies, audits: audits.context("audits cannot be started")? })
     }
@@ -67,6 +69,7 @@ impl Mirrors {
 
     /// What is begun is committed; what an audit has not told is compared again.
     pub async fn stop(self) -> Result<()> {
+        self.copies.tell();
         self.carried.stop().await;
         let (copies, audits) = (self.copies, self.audits);
         let stopped = tokio::task::spawn_blocking(move || {
@@ -77,19 +80,16 @@ impl Mirrors {
     }
 }
 
-/// All flows, or the one of this name; `native` says what a flow asks of records before it copies them, if anything.
+/// `native` says what a flow asks of records before it copies them, if anything.
 pub async fn flows(
     topology: &Topology,
     endpoints: &Endpoints,
-    only: Option<&str>,
+    configs: Vec<FlowConfig>,
     clock: &Clock,
     native: impl Fn(&str) -> Option<IsNative>,
 ) -> Result<Vec<Flow>> {
     let mut flows = Vec::new();
-    if only.is_none() && topology.settings.mirrors.is_empty() {
-        return Ok(flows);
-    }
-    for config in provision::flows(topology, endpoints, only)? {
+    for config in configs {
         let name = config.name.clone();
         let native = native(&name);
         flows.push(flow(topology, endpoints, config, clock, native).await.with_context(|| format!("mirror {name}"))?);
@@ -119,7 +119,7 @@ async fn flow(
     Ok(Flow {
         name: name.clone(),
         pairs: pairs(name.clone(), provision, first, refresh, native.is_some()),
-        ids: ids(&config.source.connection)?,
+        ids: topic_ids(&config.source.connection)?,
         from: config.source.connection,
         to: config.target.connection,
         offsets,
@@ -135,18 +135,23 @@ async fn flow(
     })
 }
 
-/// Every shard asks, and what one was told not long ago is the answer for the others.
+/// What was seen of a flow's clusters.
+struct Look {
+    flow: String,
+    provision: Provision,
+    told: Provisioned,
+    at: Instant,
+}
+
+/// Every shard asks, and what one was told not long ago is the answer for the others. A look that is begun goes on without who asked.
 fn pairs(flow: String, provision: Provision, first: Provisioned, refresh: Duration, tells: bool) -> Pairs {
     let handle = Handle::current();
-    let last = Mutex::new((provision, first, Instant::now()));
-    Arc::new(move || {
-        let mut last = last.lock().map_err(|_| log::Error::Fatal("looking at the clusters panicked".into()))?;
-        let (provision, told, at) = &mut *last;
-        if at.elapsed() >= refresh / 2 {
-            *told = handle.block_on(provision.refresh()).map_err(judge)?;
-            *at = Instant::now();
-            tell(&flow, told);
-        }
+    let last = Arc::new(Mutex::new(Look { flow, provision, told: first, at: Instant::now() }));
+    Arc::new(move |stop| {
+        let last = last.clone();
+        let look = handle.spawn(async move { last.lock().await.again(refresh / 2).await });
+        let told = handle.block_on(told::unless(stop, look))?;
+        let told = told.map_err(|_| log::Error::Fatal("looking at the clusters panicked".into()))??;
         if !told.stops.is_empty() {
             let stops: Vec<_> = told.stops.iter().map(ToString::to_string).collect();
             return Err(log::Error::Fatal(stops.join("; ")));
@@ -156,14 +161,15 @@ fn pairs(flow: String, provision: Provision, first: Provisioned, refresh: Durati
     })
 }
 
-fn ids(source: &Connection) -> Result<TopicIds> {
-    let (admin, handle) = (wire::Admin::new(source)?, Handle::current());
-    Ok(Arc::new(move |names| {
-        handle.block_on(admin.topic_ids(names)).map_err(|error| match error {
-            wire::Error::Unavailable(why) => log::Error::Unavailable(why),
-            error => log::Error::Fatal(error.to_string()),
-        })
-    }))
+impl Look {
+    async fn again(&mut self, old: Duration) -> Result<Provisioned, log::Error> {
+        if self.at.elapsed() >= old {
+            self.told = self.provision.refresh().await.map_err(judge)?;
+            self.at = Instant::now();
+            tell(&self.flow, &self.told);
+        }
+        Ok(self.told.clone())
+    }
 }
 
 fn pair(topic: &crate::mirror::provision::Copied) -> Pair {

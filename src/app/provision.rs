@@ -1,5 +1,7 @@
 //! The mirrors of a topology with their clusters looked up: what commands plan, apply, compare and watch.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Result, anyhow};
 
 use super::Endpoints;
@@ -8,7 +10,7 @@ use crate::codec::{Format, Formats};
 use crate::event::FactKind;
 use crate::log::kafka::KafkaReader;
 use crate::mirror::audit::Work;
-use crate::mirror::provision::{Cluster, FlowConfig, OwnTopics};
+use crate::mirror::provision::{Cluster, FlowConfig, KnownNames, OwnTopics};
 use crate::mirror::rename::Renames;
 use crate::mirror::{Mirror, Mirrors, reverse};
 use crate::record::Topic;
@@ -29,14 +31,26 @@ pub fn flows(topology: &Topology, endpoints: &Endpoints, name: Option<&str>) -> 
         "the topology has no mirrors; `topology/mirrors/example.yaml` shows what they look like"
     );
     let mirrors = written_out(topology, endpoints)?;
-    match name {
-        None => mirrors.iter().map(|(name, mirror)| flow(topology, endpoints, &mirrors, name, mirror)).collect(),
-        Some(name) => {
-            let unknown =
-                || anyhow!("there is no mirror `{name}`{}", suggest(name, mirrors.keys().map(String::as_str)));
-            Ok(vec![flow(topology, endpoints, &mirrors, name, mirrors.get(name).ok_or_else(unknown)?)?])
-        }
-    }
+    let names: BTreeMap<_, _> =
+        mirrors.iter().map(|(name, mirror)| Ok((&**name, names(&mirrors, name, mirror)?))).collect::<Result<_>>()?;
+    let flow = |(name, mirror): (&String, &Mirror)| flow(topology, endpoints, (&mirrors, &names), name, mirror);
+    chosen(mirrors.iter().map(flow).collect::<Result<_>>()?, name)
+}
+
+/// All of them, or the one of this name.
+pub fn chosen(flows: Vec<FlowConfig>, name: Option<&str>) -> Result<Vec<FlowConfig>> {
+    let Some(name) = name else { return Ok(flows) };
+    let unknown = suggest(name, flows.iter().map(|flow| &*flow.name));
+    let flow = flows.into_iter().find(|flow| flow.name == name);
+    Ok(vec![flow.ok_or_else(|| anyhow!("there is no mirror `{name}`{unknown}"))?])
+}
+
+fn names(mirrors: &Mirrors, name: &str, mirror: &Mirror) -> Result<KnownNames> {
+    let renames = |mirror: &Mirror| Renames::of(mirror).map_err(|why| anyhow!("mirrors.{name}: {why}"));
+    Ok(match mirror.reverse_of.as_ref().and_then(|forward| mirrors.get(forward)) {
+        Some(forward) => KnownNames::of_way_back(renames(forward)?, renames(mirror)?),
+        None => KnownNames::fixed(renames(mirror)?),
+    })
 }
 
 /// Each with its clusters and names: those of a reverse one are another's. Blocks on Kafka for those alone.
@@ -62,16 +76,15 @@ fn written_out(topology: &Topology, endpoints: &Endpoints) -> Result<Mirrors> {
 fn flow(
     topology: &Topology,
     endpoints: &Endpoints,
-    mirrors: &Mirrors,
+    (mirrors, names): (&Mirrors, &BTreeMap<&str, KnownNames>),
     name: &str,
     mirror: &Mirror,
 ) -> Result<FlowConfig> {
-    let renames = |mirror: &Mirror| Renames::of(mirror).map_err(|why| anyhow!("mirrors.{name}: {why}"));
-    let opposite = mirrors.values().filter(|other| other.from == mirror.to && other.to == mirror.from);
+    let opposite = mirrors.iter().filter(|(_, other)| other.from == mirror.to && other.to == mirror.from);
     Ok(FlowConfig {
         name: name.to_owned(),
-        renames: renames(mirror)?,
-        opposite: opposite.map(renames).collect::<Result<_>>()?,
+        renames: names[name].clone(),
+        opposite: opposite.map(|(name, _)| names[&**name].clone()).collect(),
         source: cluster(topology, endpoints, mirror.from.as_deref())?,
         target: cluster(topology, endpoints, mirror.to.as_deref())?,
         own: own_topics(topology),
@@ -109,12 +122,9 @@ pub fn schemas(endpoints: &Endpoints) -> Result<SchemaSource> {
 }
 
 /// What the flows are to be audited with that name a topic for it, all the time. Their topics must be there.
-pub async fn audits(topology: &Topology, endpoints: &Endpoints, only: Option<&str>) -> Result<Vec<Work>> {
+pub async fn audits(topology: &Topology, endpoints: &Endpoints, flows: Vec<FlowConfig>) -> Result<Vec<Work>> {
     let mut audits = Vec::new();
-    if topology.settings.mirrors.is_empty() {
-        return Ok(audits);
-    }
-    for flow in flows(topology, endpoints, only)? {
+    for flow in flows {
         let Some(topic) = flow.mirror.audits.clone() else { continue };
         let kind = FactKind::Audit;
         let subject = value_subject(&Topic::from(&*topic));

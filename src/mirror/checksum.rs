@@ -1,11 +1,18 @@
 //! What a range of records sums up to: how many, how many bytes, and a CRC32C over all that a copy must keep.
 //!
 //! Per record, in order: key (length as i32, big endian, -1 for none; then the bytes), value (alike), timestamp (i64, milliseconds),
-//! number of headers (i32), each header's name (length, bytes) and value (as a key). Invariant: offsets and partitions are not in it,
+//! number of headers (i32), each header's name (length, bytes) and value (as a key). The timestamp is that of the copy
+//! ([`time_of_copy`]). Invariant: offsets and partitions are not in it,
 //! so that a record and its copy add the same. Lengths are in it, so that no byte can move from one field to the next unseen.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::disallowed_macros)]
 
 use crc32c::crc32c_append;
+
+/// When a record's copy says that it was written, in milliseconds since 1970: when the record does, but for 0, which librdkafka's
+/// producer takes for "now"; the copy then says 1. (`rd_kafka_msg_new0` in its `rdkafka_msg.c`: no call lets 0 through.)
+pub fn time_of_copy(timestamp_ms: i64) -> i64 {
+    if timestamp_ms == 0 { 1 } else { timestamp_ms }
+}
 
 /// Of the records added so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,7 +31,7 @@ impl Checksum {
         self.records += 1;
         self.field(key);
         self.field(value);
-        self.crc32c = crc32c_append(self.crc32c, &timestamp_ms.to_be_bytes());
+        self.crc32c = crc32c_append(self.crc32c, &time_of_copy(timestamp_ms).to_be_bytes());
         self.crc32c = crc32c_append(self.crc32c, &length(headers.len()));
         for (name, value) in headers {
             self.field(Some(name));

@@ -34,6 +34,8 @@ pub mod shard;
 mod spec;
 pub mod status;
 #[cfg(feature = "runtime")]
+pub mod told;
+#[cfg(feature = "runtime")]
 pub mod watch;
 
 pub use spec::{Groups, Mirror, Mirrors, TopicConfig};

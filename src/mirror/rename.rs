@@ -85,6 +85,12 @@ impl Renames {
         Self::new(&mirror.topics, &mirror.exclude, mirror.naming.as_ref())
     }
 
+    /// From each name to the other.
+    pub fn of_table(names: BTreeMap<String, String>) -> Self {
+        let rules = names.into_iter().map(|(topic, to)| Rule::Topic { topic, to }).collect();
+        Self { rules, exclude: Vec::new(), naming: None }
+    }
+
     pub fn new(topics: &[Rename], exclude: &[String], naming: Option<&Naming>) -> Result<Self, String> {
         let rule = |rename: &Rename| {
             let to = rename.to(naming)?;

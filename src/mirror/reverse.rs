@@ -4,9 +4,10 @@
 //! native on its source, so nothing goes round.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::disallowed_macros)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::rename::{Rename, Renames};
+use super::selection::{Complaint, listed};
 use super::{Mirror, Mirrors};
 
 /// The flows that copy from the target of this one to its source; of mirrors whose clusters are named.
@@ -29,26 +30,36 @@ pub fn written_out<'t>(
         return Ok(mirror.clone());
     };
     let renames = Renames::of(forward)?;
-    let names = inverted(&renames, originals)?.into_iter().map(|(topic, to)| Rename::Topic { topic, to }).collect();
+    // What has no way back is told when the clusters are looked at.
+    let (names, _) = inverted(&renames, originals);
+    let names = names.into_iter().map(|(topic, to)| Rename::Topic { topic, to }).collect();
     Ok(Mirror { from: forward.to.clone(), to: forward.from.clone(), topics: names, naming: None, ..mirror.clone() })
 }
 
-/// By the copy's name, that of its original: over the topics that the forward flow can read. Fails with the copy that has several.
+/// By the copy's name, that of its original: over the topics that the forward flow can read. Not of the copies that have several, which
+/// are told.
 pub fn inverted<'t>(
     renames: &Renames,
     originals: impl IntoIterator<Item = &'t str>,
-) -> Result<BTreeMap<String, String>, String> {
-    let mut inverted = BTreeMap::<String, String>::new();
+) -> (BTreeMap<String, String>, Vec<Complaint>) {
+    let mut by_copy = BTreeMap::<String, BTreeSet<&str>>::new();
     for original in originals {
-        let Some(copy) = renames.target(original) else { continue };
-        match inverted.get(&copy) {
-            Some(other) if other != original => {
-                return Err(format!("`{copy}` is the copy of `{other}` and of `{original}`: there is no one way back"));
-            }
-            _ => drop(inverted.insert(copy, original.to_owned())),
+        if let Some(copy) = renames.target(original) {
+            by_copy.entry(copy).or_default().insert(original);
         }
     }
-    Ok(inverted)
+    let (mut inverted, mut ambiguous) = (BTreeMap::new(), Vec::new());
+    for (copy, originals) in by_copy {
+        let originals: Vec<&str> = originals.into_iter().collect();
+        match *originals {
+            [original] => drop(inverted.insert(copy, original.to_owned())),
+            _ => {
+                let message = format!("it is the copy of {}: there is no one way back", listed(&originals));
+                ambiguous.push(Complaint::of(&copy, message));
+            }
+        }
+    }
+    (inverted, ambiguous)
 }
 
 #[cfg(test)]
@@ -77,8 +88,11 @@ alone: { to: older, topics: [{ topic: a, to: b }] }
     fn names_are_inverted_where_they_can_be() {
         let pattern = Rename::Pattern { pattern: "([a-z])-?([a-z])".into(), to: "$1.$2".into() };
         let renames = Renames::new(&[pattern], &[], None).unwrap();
-        let found = inverted(&renames, ["a-b", "cd", "long name"]).unwrap();
-        assert_eq!(found, BTreeMap::from([("a.b".into(), "a-b".into()), ("c.d".into(), "cd".into())]));
-        assert!(inverted(&renames, ["a-b", "ab"]).unwrap_err().contains("`a.b` is the copy of `a-b` and of `ab`"));
+        let names = BTreeMap::from([("a.b".into(), "a-b".into()), ("c.d".into(), "cd".into())]);
+        assert_eq!(inverted(&renames, ["a-b", "cd", "long name"]), (names, Vec::new()));
+        let (names, ambiguous) = inverted(&renames, ["a-b", "ab", "cd"]);
+        assert_eq!(names, BTreeMap::from([("c.d".into(), "cd".into())]));
+        let why = "it is the copy of `a-b`, `ab`: there is no one way back";
+        assert_eq!(ambiguous, [Complaint::of("a.b", why)]);
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use clap::Args;
 
-use crate::app::{Endpoints, Serving, mirrors, source};
+use crate::app::{Endpoints, Serving, mirrors, provision, source};
 use crate::cli::output::print;
 use crate::cli::problems;
 use crate::clock::Clock;
@@ -37,7 +37,8 @@ impl Skip {
         // No record is copied, so nothing will be asked of one.
         let unasked: IsNative = Arc::new(|_, _| Ok(true));
         let (only, clock) = (Some(self.flow.as_str()), Clock::wall());
-        let flows = mirrors::flows(&topology, &endpoints, only, &clock, |_| Some(unasked.clone())).await?;
+        let configs = provision::flows(&topology, &endpoints, only)?;
+        let flows = mirrors::flows(&topology, &endpoints, configs, &clock, |_| Some(unasked.clone())).await?;
         let flow = flows.into_iter().next().context("no such mirror")?;
         let Skip { topic, partition, to, .. } = self;
         let done = tokio::task::spawn_blocking(move || copy::skip(&flow, &topic, partition, to)).await??;

@@ -33,7 +33,7 @@ impl Backtest {
         let all = self.data.read().await?;
         let report = backtest(&rules, &all);
         if let Some(path) = &self.svg {
-            let picture = plot::svg(&self.data.title(), &all, &report);
+            let picture = plot::svg(&self.data.title()?, &all, &report);
             std::fs::write(path, picture).with_context(|| format!("{} cannot be written", path.display()))?;
         }
         match self.output {

@@ -14,6 +14,7 @@ use crate::dead_letters::Moment;
 use crate::event::{Fact, FactKind};
 use crate::record::{EventTime, Topic};
 use crate::replay::{self, Held, Recorded as Record, Topical, Topics};
+use crate::topology::plan::{Content, Topology};
 use crate::trend::Sample;
 use crate::trend::csv::{self, Recorded, Row};
 use crate::trend::select::Selector;
@@ -27,9 +28,9 @@ pub struct Data {
     /// Lines of timestamp,value or timestamp,value,label; with headings also a column `series`
     #[arg(long, value_name = "FILE.csv", num_args = 1.., required_unless_present = "topic", conflicts_with = "topic")]
     data: Vec<PathBuf>,
-    /// The samples that lie on a topic of the cluster; without a name on that of the trends
-    #[arg(long, value_name = "TOPIC", num_args = 0..=1, default_missing_value = "oncall.samples.v1")]
-    topic: Option<String>,
+    /// The samples that lie on a topic of the cluster; without a name on the topology's `ingest.samples`
+    #[arg(long, value_name = "TOPIC", num_args = 0..=1)]
+    topic: Option<Option<String>>,
     /// Only these series: `http_errors_ratio{service="checkout"}`
     #[arg(long, value_name = "SELECTOR", value_parser = Selector::parse)]
     select: Option<Selector>,
@@ -46,8 +47,8 @@ pub struct Data {
 impl Data {
     /// By name. Fails if there is none.
     pub async fn read(&self) -> Result<Vec<Recorded>> {
-        let mut all = match &self.topic {
-            Some(topic) => self.on(topic).await?,
+        let mut all = match self.named()? {
+            Some(topic) => self.on(&topic).await?,
             None => self.in_files()?,
         };
         if let Some(select) = &self.select {
@@ -58,9 +59,19 @@ impl Data {
     }
 
     /// What it is called in a picture.
-    pub fn title(&self) -> String {
+    pub fn title(&self) -> Result<String> {
         let file = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        self.topic.clone().unwrap_or_else(|| self.data.iter().map(file).collect::<Vec<_>>().join(", "))
+        let files = || self.data.iter().map(file).collect::<Vec<_>>().join(", ");
+        Ok(self.named()?.unwrap_or_else(files))
+    }
+
+    /// The topic, if it is one that is read.
+    fn named(&self) -> Result<Option<String>> {
+        match &self.topic {
+            Some(None) => of_topology(&self.reach.topology()?).map(Some),
+            Some(topic) => Ok(topic.clone()),
+            None => Ok(None),
+        }
     }
 
     fn in_files(&self) -> Result<Vec<Recorded>> {
@@ -96,6 +107,20 @@ impl Data {
         let select = self.select.clone();
         tokio::task::spawn_blocking(move || samples(&mut source, &topics, range, select.as_ref())).await?
     }
+}
+
+/// Where its samples go.
+fn of_topology(topology: &Topology) -> Result<String> {
+    let named = topology.settings.ingest.as_ref().and_then(|ingest| ingest.samples.as_ref());
+    let of_samples = |content: &Content| matches!(content, Content::Fact(FactKind::Sample));
+    let others = topology.topics.iter().filter(|(_, planned)| of_samples(&planned.content));
+    let others: Vec<_> = others.map(|(name, _)| format!("`--topic {name}`")).collect();
+    named.map(|topic| topic.value.clone()).ok_or_else(|| {
+        let or = if others.is_empty() { String::new() } else { format!("; it declares {}", others.join(", ")) };
+        anyhow!(
+            "the topology names no topic for samples: name one after --topic, or write `samples:` under `ingest`{or}"
+        )
+    })
 }
 
 /// Every series' samples in the order in which they were written: a series is in one partition.

@@ -8,7 +8,7 @@ use super::source::{KafkaSource, Slot, Taken};
 use super::{HELD_UP, KafkaReader};
 use crate::log::client::Connection;
 use crate::log::{Error, Reader};
-use crate::record::{Batch, NewRecord, Offset, Topic, TopicPartition};
+use crate::record::{Batch, EventTime, NewRecord, Offset, Topic, TopicPartition};
 
 /// Order of calls: `clear`; any `progress`; then `add`, `take`, and `begin`, any `relay` and `produce`, `commit`; again. After an error it is
 /// thrown away: a new one finds on the target what became of it.
@@ -99,10 +99,11 @@ impl KafkaRelay {
         self.transactions.begin()
     }
 
-    /// Hands a message on; waits while more than `on_their_way_max` bytes are.
-    pub fn relay(&mut self, slot: Slot, message: Message, on_their_way_max: u64) -> Result<(), Error> {
+    /// Hands a message on, as written `at` then, which is not 0: librdkafka takes that for now. Waits while more than
+    /// `on_their_way_max` bytes are.
+    pub fn relay(&mut self, slot: Slot, message: Message, at: EventTime, on_their_way_max: u64) -> Result<(), Error> {
         let (topic, partition) = self.targets[slot];
-        self.handed += self.transactions.relay(&self.topics[topic].1, partition, message)?;
+        self.handed += self.transactions.relay(&self.topics[topic].1, partition, message, at)?;
         if self.handed < SERVED_EVERY {
             return Ok(());
         }

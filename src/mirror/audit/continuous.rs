@@ -19,6 +19,7 @@ use crate::event::{Audit, AuditVerdict};
 use crate::log::Polled;
 use crate::log::kafka::Membership;
 use crate::mirror::provision::{Error, FlowConfig};
+use crate::mirror::told;
 use crate::record::Topic;
 use crate::runtime::SchemaSource;
 
@@ -126,7 +127,7 @@ fn serve(work: &Work, counters: &Counters, handle: &Handle, stop: &AtomicBool) -
         }
         let Some((auditor, publisher)) = &mut audits else { continue };
         let wanted = Wanted { topic: None, shards: Some(own.clone()), ranges_max: Some(RANGES_A_ROUND) };
-        let found = handle.block_on(auditor.round(&wanted))?;
+        let found = handle.block_on(told::unless(stop, auditor.round(&wanted)))??;
         publisher.publish(&found)?;
         found.iter().for_each(|audit| tell(audit, counters));
         due = Instant::now() + if auditor.is_behind() { Duration::ZERO } else { EVERY };

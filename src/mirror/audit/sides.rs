@@ -7,15 +7,14 @@ use crate::event::MirrorRange;
 use crate::log::kafka::KafkaReader;
 use crate::log::scan::scan;
 use crate::mirror::compare::{Comparison, Content, Found, Side};
-use crate::mirror::provision::{Cluster, Error, FlowConfig};
-use crate::mirror::rename::Renames;
+use crate::mirror::provision::{Cluster, Error, FlowConfig, KnownNames};
 use crate::record::{Offset, Partition, Record, Topic, TopicPartition};
 use crate::wire::Admin;
 
 pub struct Sides {
     source: Half,
     target: Half,
-    opposite: Vec<Renames>,
+    opposite: Vec<KnownNames>,
 }
 
 struct Half {

@@ -156,9 +156,9 @@ impl Shard {
             if std::env::var_os("FAILPOINTS").is_some() {
                 failpoint::arm();
             }
-            let ended = Worker::start(&shared, number, &mut memory).and_then(|mut worker| {
+            let ended = Worker::start(&shared, number, &mut memory, &told).and_then(|mut worker| {
                 works.store(true, Ordering::Relaxed);
-                worker.run(&told)
+                worker.run()
             });
             (memory, ended)
         };

@@ -2,7 +2,7 @@
 
 use crate::event::MirrorRange;
 use crate::log::kafka::Message;
-use crate::mirror::checksum::Checksum;
+use crate::mirror::checksum::{Checksum, time_of_copy};
 use crate::mirror::range::{Refused, Run, Runs};
 use crate::mirror::shard::{Frontier, Stop};
 use crate::record::TopicPartition;
@@ -27,11 +27,14 @@ struct Open {
     sum: Checksum,
     first_ms: Option<i64>,
     last_ms: Option<i64>,
+    /// Records whose copies do not say when they were written.
+    moved_times: u64,
 }
 
 impl Open {
     fn from(source_start: i64) -> Self {
-        Self { runs: Runs::from(source_start), sum: Checksum::default(), first_ms: None, last_ms: None }
+        let (runs, sum) = (Runs::from(source_start), Checksum::default());
+        Self { runs, sum, first_ms: None, last_ms: None, moved_times: 0 }
     }
 }
 
@@ -47,6 +50,7 @@ impl Lane {
         let (at, before) = (message.timestamp().0, self.open.sum.bytes);
         let headers = message.header_list();
         self.open.sum.add(message.key(), message.value(), at, headers.into_iter());
+        self.open.moved_times += u64::from(time_of_copy(at) != at);
         self.open.first_ms.get_or_insert(at);
         self.open.last_ms = Some(at);
         Ok(usize::try_from(self.open.sum.bytes - before).unwrap_or_default())
@@ -84,6 +88,11 @@ impl Lane {
         (self.open.sum.records, self.open.sum.bytes)
     }
 
+    /// Of the records that are open: how many are copied with another time than their own.
+    pub fn moved_times(&self) -> u64 {
+        self.open.moved_times
+    }
+
     /// When the newest copied record was written.
     pub fn last_ms(&self) -> Option<i64> {
         self.open.last_ms
@@ -91,7 +100,8 @@ impl Lane {
 
     /// All that is open, as a fact; the next range begins where it ends.
     pub fn range(&mut self, flow: &str, now_ms: i64) -> Result<MirrorRange, Refused> {
-        let Open { runs, sum, first_ms, last_ms } = std::mem::replace(&mut self.open, Open::from(self.frontier.next));
+        let Open { runs, sum, first_ms, last_ms, .. } =
+            std::mem::replace(&mut self.open, Open::from(self.frontier.next));
         let source_start = runs.source_start();
         let (target_start, runs) = runs.finish(sum.records)?;
         Ok(MirrorRange {

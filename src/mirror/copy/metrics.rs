@@ -7,6 +7,7 @@ use prometheus::{
 pub struct Families {
     records: IntCounterVec,
     bytes: IntCounterVec,
+    moved_times: IntCounterVec,
     lag_records: IntGaugeVec,
     lag_ms: IntGaugeVec,
     commits: IntCounterVec,
@@ -24,6 +25,7 @@ pub struct Metrics {
     flow: String,
     records: IntCounterVec,
     bytes: IntCounterVec,
+    moved_times: IntCounterVec,
     lag_records: IntGaugeVec,
     lag_ms: IntGaugeVec,
 }
@@ -33,6 +35,7 @@ pub struct Metrics {
 pub struct OfTopic {
     pub records: IntCounter,
     pub bytes: IntCounter,
+    pub moved_times: IntCounter,
     pub lag_records: IntGauge,
     pub lag_ms: IntGauge,
 }
@@ -60,6 +63,11 @@ impl Families {
         Ok(Self {
             records: counter("records_total", "Records copied and committed, by source topic", &topic)?,
             bytes: counter("bytes_total", "Bytes of keys, values and headers copied, by source topic", &topic)?,
+            moved_times: counter(
+                "moved_times_total",
+                "Records of the time 0, which are copied with the time 1 ms, by source topic",
+                &topic,
+            )?,
             lag_records: gauge(
                 "lag_records",
                 "Source offsets that are not copied yet, marks and gaps among them",
@@ -86,6 +94,7 @@ impl Families {
             flow: flow.to_owned(),
             records: self.records.clone(),
             bytes: self.bytes.clone(),
+            moved_times: self.moved_times.clone(),
             lag_records: self.lag_records.clone(),
             lag_ms: self.lag_ms.clone(),
         }
@@ -99,6 +108,7 @@ impl Metrics {
         OfTopic {
             records: self.records.with_label_values(&labels),
             bytes: self.bytes.with_label_values(&labels),
+            moved_times: self.moved_times.with_label_values(&labels),
             lag_records: self.lag_records.with_label_values(&of_shard),
             lag_ms: self.lag_ms.with_label_values(&of_shard),
         }

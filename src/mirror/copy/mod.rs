@@ -35,6 +35,7 @@ use std::time::{Duration, Instant};
 
 use prometheus::Registry;
 use thiserror::Error;
+use tokio::runtime::Handle;
 
 pub use metrics::Metrics;
 pub use skip::{Skipped, skip};
@@ -45,8 +46,10 @@ use crate::log;
 use crate::log::client::Connection;
 use crate::mirror::pace::Pace;
 use crate::mirror::shard::Stop;
+use crate::mirror::told;
 use crate::record::{Topic, TopicPartition};
 use crate::runtime::SchemaSource;
+use crate::wire;
 
 /// A topic that is copied, and where to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,12 +63,24 @@ pub struct Pair {
     pub to_partitions: i32,
 }
 
-/// Which pairs there are now; asked at the start of a shard and every [`Flow::refresh`]. Called from a shard's thread, may block.
-pub type Pairs = Arc<dyn Fn() -> Result<Vec<Pair>, log::Error> + Send + Sync>;
+/// Which pairs there are now; asked at the start of a shard and every [`Flow::refresh`]. Called from a shard's thread, may block until
+/// the flag tells to stop, and a little longer ([`crate::mirror::told`]).
+pub type Pairs = Arc<dyn Fn(&AtomicBool) -> Result<Vec<Pair>, log::Error> + Send + Sync>;
 
 /// Names and Kafka's ids of these topics of the source, as every broker tells that leads a partition of them; asked before each commit
-/// for what is committed. Called from a shard's thread, may block.
-pub type TopicIds = Arc<dyn Fn(&[String]) -> Result<BTreeSet<(String, String)>, log::Error> + Send + Sync>;
+/// for what is committed. Called from a shard's thread, may block as [`Pairs`] may.
+pub type TopicIds = Arc<dyn Fn(&[String], &AtomicBool) -> Result<BTreeSet<(String, String)>, log::Error> + Send + Sync>;
+
+/// As the brokers of the source tell them. To be called in the async runtime.
+pub fn topic_ids(source: &Connection) -> Result<TopicIds, wire::Error> {
+    let (admin, handle) = (wire::Admin::new(source)?, Handle::current());
+    Ok(Arc::new(move |names, stop| {
+        handle.block_on(told::unless(stop, admin.topic_ids(names)))?.map_err(|error| match error {
+            wire::Error::Unavailable(why) => log::Error::Unavailable(why),
+            error => log::Error::Fatal(error.to_string()),
+        })
+    }))
+}
 
 /// Whether a record of the source is no copy itself; asked of a reverse mirror's records before each is copied.
 pub type IsNative = Arc<dyn Fn(&TopicPartition, i64) -> Result<bool, log::Error> + Send + Sync>;
@@ -134,6 +149,8 @@ struct Shared {
     flow: Flow,
     metrics: Metrics,
     stop: AtomicBool,
+    /// The log has said that some records are copied with another time.
+    told_of_times: AtomicBool,
     /// Why the flow has stopped for good.
     stopped: Mutex<Option<String>>,
     /// Of all shards of this process together.
@@ -173,9 +190,9 @@ impl Copies {
         for flow in flows {
             let (metrics, pace) =
                 (families.of(&flow.name), flow.rate_bytes_max.map(|rate| Mutex::new(Pace::new(rate))));
-            let (stop, stopped, ready, first) = Default::default();
+            let (stop, stopped, ready, first, told_of_times) = Default::default();
             let began = Instant::now();
-            let shared = Arc::new(Shared { flow, metrics, stop, stopped, pace, began, ready, first });
+            let shared = Arc::new(Shared { flow, metrics, stop, stopped, pace, began, ready, first, told_of_times });
             let running = shared.clone();
             let thread = std::thread::Builder::new().name("mirror".to_owned()).spawn(move || flow::run(&running))?;
             copies.flows.push((shared, thread));
@@ -210,7 +227,8 @@ impl Copies {
         ended.into_iter().collect()
     }
 
-    fn tell(&self) {
+    /// They stop from now on; [`Copies::stop`] waits for it.
+    pub fn tell(&self) {
         self.flows.iter().for_each(|(shared, _)| shared.stop.store(true, Ordering::Relaxed));
     }
 }

@@ -1,6 +1,7 @@
 //! How a worker begins: what the target says of its shard, and where each source partition goes on; later, what came new.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::lane::Lane;
@@ -75,16 +76,16 @@ fn fold(
 
 impl<'a> Worker<'a> {
     /// Fences whoever had the shard, ends what was left open, reads how far the shard is, and goes on there.
-    pub fn start(shared: &'a Shared, number: i32, memory: &mut Memory) -> Result<Self, Ended> {
+    pub fn start(shared: &'a Shared, number: i32, memory: &mut Memory, stop: &'a AtomicBool) -> Result<Self, Ended> {
         let flow = &shared.flow;
         let mut relay = KafkaRelay::new(&flow.from, &flow.to, &flow.group, &flow.transactional_id(number))?;
         let offsets = TopicPartition::new(&flow.offsets, Partition(number));
-        let pairs = (flow.pairs)()?;
+        let pairs = (flow.pairs)(stop)?;
         let mut written: Vec<_> = own(shared, number, &pairs).map(|(_, _, _, to)| to).collect();
         written.push(offsets.clone());
         relay.clear(&written)?;
         memory.catch_up(flow, &offsets, &mut relay)?;
-        let mut worker = Self::new(shared, number, offsets, relay);
+        let mut worker = Self::new((shared, stop), number, offsets, relay);
         worker.take_up(&pairs, &memory.frontiers)?;
         tracing::info!(flow = flow.name, shard = number, partitions = worker.lanes(), "the shard copies");
         Ok(worker)

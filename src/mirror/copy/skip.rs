@@ -3,6 +3,8 @@
 //! Whoever has the shard is fenced by it, and begins anew behind the gap; so it may run meanwhile. Under a crash there is the range or
 //! there is none, and it can be asked for again.
 
+use std::sync::atomic::AtomicBool;
+
 use super::lane::Lane;
 use super::recover::Memory;
 use super::{Ended, Flow};
@@ -36,7 +38,7 @@ pub fn skip(flow: &Flow, topic: &str, partition: i32, to: i64) -> Result<Skipped
     if to <= from {
         return Err(Error::Fatal(format!("{key}: {from} is to be copied next already; --to must be above it")).into());
     }
-    let pair = (flow.pairs)()?.into_iter().find(|pair| pair.from.as_str() == topic);
+    let pair = (flow.pairs)(&AtomicBool::new(false))?.into_iter().find(|pair| pair.from.as_str() == topic);
     let Some(pair) = pair else {
         return Err(Error::Fatal(format!("{topic} is no topic that mirror {} copies", flow.name)).into());
     };

@@ -15,6 +15,7 @@ use super::{Ended, Shared};
 use crate::event::Fact;
 use crate::log::Error;
 use crate::log::kafka::{KafkaRelay, Message, Slot, Taken};
+use crate::mirror::checksum::time_of_copy;
 use crate::mirror::range::Run;
 use crate::mirror::shard::{Frontier, Stop, out_of_range};
 use crate::record::{EventTime, NewRecord, TopicPartition};
@@ -37,6 +38,7 @@ const LAGS_APART: Duration = Duration::from_secs(1);
 pub struct Worker<'a> {
     pub shared: &'a Shared,
     pub number: i32,
+    stop: &'a AtomicBool,
     offsets: TopicPartition,
     relay: KafkaRelay,
     lanes: Vec<(Lane, OfTopic)>,
@@ -51,6 +53,14 @@ pub struct Worker<'a> {
     paced: Option<Instant>,
 }
 
+/// Of one lane, in what is being committed.
+struct Tally {
+    records: i64,
+    bytes: i64,
+    moved_times: u64,
+    last_ms: Option<i64>,
+}
+
 struct Transaction {
     began: Instant,
     bytes: usize,
@@ -58,11 +68,30 @@ struct Transaction {
 }
 
 impl<'a> Worker<'a> {
-    pub fn new(shared: &'a Shared, number: i32, offsets: TopicPartition, relay: KafkaRelay) -> Self {
+    pub fn new(
+        (shared, stop): (&'a Shared, &'a AtomicBool),
+        number: i32,
+        offsets: TopicPartition,
+        relay: KafkaRelay,
+    ) -> Self {
         let (lanes, by_key, moved, now) = (Vec::new(), BTreeMap::new(), BTreeSet::new(), Instant::now());
         let (transaction, paced) = (None, None);
         let (committed, refreshed, lags) = (now, now, now);
-        Self { shared, number, offsets, relay, lanes, by_key, moved, transaction, committed, refreshed, lags, paced }
+        Self {
+            shared,
+            number,
+            stop,
+            offsets,
+            relay,
+            lanes,
+            by_key,
+            moved,
+            transaction,
+            committed,
+            refreshed,
+            lags,
+            paced,
+        }
     }
 
     pub fn lanes(&self) -> usize {
@@ -86,8 +115,8 @@ impl<'a> Worker<'a> {
     }
 
     /// Until told to stop, or until something fails.
-    pub fn run(&mut self, stop: &AtomicBool) -> Result<(), Ended> {
-        while !stop.load(Ordering::Relaxed) {
+    pub fn run(&mut self) -> Result<(), Ended> {
+        while !self.stop.load(Ordering::Relaxed) {
             self.turn()?;
         }
         self.commit()
@@ -124,7 +153,7 @@ impl<'a> Worker<'a> {
         self.relay.refresh()?;
         if self.refreshed.elapsed() >= self.shared.flow.refresh {
             self.refreshed = Instant::now();
-            match (self.shared.flow.pairs)() {
+            match (self.shared.flow.pairs)(self.stop) {
                 Ok(pairs) => self.take_up(&pairs, &BTreeMap::new())?,
                 Err(Error::Unavailable(why)) => tracing::debug!(why, "which topics there are is not known just now"),
                 Err(error) => return Err(error.into()),
@@ -196,7 +225,8 @@ impl<'a> Worker<'a> {
             // Less than this is not worth a pause.
             self.paced = (wait > Duration::from_millis(20)).then(|| Instant::now() + wait);
         }
-        Ok(self.relay.relay(slot, message, ON_THEIR_WAY)?)
+        let at = EventTime(time_of_copy(message.timestamp().0));
+        Ok(self.relay.relay(slot, message, at, ON_THEIR_WAY)?)
     }
 
     /// What is to be read next is not there, as is said.
@@ -235,7 +265,8 @@ impl<'a> Worker<'a> {
         let mut told = Vec::with_capacity(self.moved.len());
         for slot in &self.moved {
             let lane = &mut self.lanes[*slot].0;
-            let ((records, bytes), last_ms) = (lane.taken(), lane.last_ms());
+            let mut tally = Tally { records: 0, bytes: 0, moved_times: lane.moved_times(), last_ms: lane.last_ms() };
+            (tally.records, tally.bytes) = lane.taken();
             let range =
                 lane.range(&self.shared.flow.name, now_ms).map_err(|refused| Error::Abort(refused.to_string()))?;
             let key = range.flow_partition.clone().into_bytes();
@@ -250,7 +281,7 @@ impl<'a> Worker<'a> {
                 value: Some(value),
                 headers: Vec::new(),
             })?;
-            told.push((*slot, records, bytes, last_ms));
+            told.push((*slot, tally));
         }
         failpoint::log("mirror: before commit")?;
         self.relay.commit()?;
@@ -269,20 +300,29 @@ impl<'a> Worker<'a> {
             return Ok(());
         }
         let names: Vec<String> = lanes.keys().map(|name| (*name).to_owned()).collect();
-        for (name, id) in (self.shared.flow.ids)(&names)? {
+        for (name, id) in (self.shared.flow.ids)(&names, self.stop)? {
             let mut lanes = lanes.get(&*name).into_iter().flatten();
             lanes.try_for_each(|lane| lane.frontier.same_topic(&lane.key, Some(&id)))?;
         }
         Ok(())
     }
 
-    fn done(&mut self, told: &[(Slot, i64, i64, Option<i64>)]) {
-        for (slot, records, bytes, last_ms) in told {
+    fn done(&mut self, told: &[(Slot, Tally)]) {
+        for (slot, tally) in told {
             let (lane, metrics) = &mut self.lanes[*slot];
             lane.is_known = true;
-            lane.newest_ms = last_ms.or(lane.newest_ms);
-            metrics.records.inc_by(u64::try_from(*records).unwrap_or_default());
-            metrics.bytes.inc_by(u64::try_from(*bytes).unwrap_or_default());
+            lane.newest_ms = tally.last_ms.or(lane.newest_ms);
+            metrics.records.inc_by(u64::try_from(tally.records).unwrap_or_default());
+            metrics.bytes.inc_by(u64::try_from(tally.bytes).unwrap_or_default());
+            metrics.moved_times.inc_by(tally.moved_times);
+            if tally.moved_times > 0 && !self.shared.told_of_times.swap(true, Ordering::Relaxed) {
+                let (flow, partition) = (&self.shared.flow.name, &lane.key);
+                tracing::warn!(
+                    flow,
+                    partition,
+                    "records of the time 0 are copied with the time 1 ms: librdkafka cannot write 0"
+                );
+            }
         }
         self.shared.metrics.commits.inc();
         if let Some(open) = self.transaction.take() {

@@ -14,6 +14,7 @@ use super::{Groups, GroupsConfig};
 use crate::codec::Formats;
 use crate::event::GroupOffset;
 use crate::log::kafka::Identity;
+use crate::mirror::told;
 use crate::record::Topic;
 use crate::runtime::SchemaSource;
 
@@ -44,7 +45,7 @@ impl Keeper {
         Self { stop, task: tokio::spawn(run(config, stopped)) }
     }
 
-    /// The round that is begun is finished.
+    /// The round that is begun is finished, unless a cluster does not answer.
     pub async fn stop(self) {
         let _ = self.stop.send(true);
         if self.task.await.is_err() {
@@ -60,7 +61,9 @@ async fn run(config: KeeperConfig, mut stopped: watch::Receiver<bool>) {
         if !(config.owns)() {
             at_work = None;
         } else {
-            at_work = match round(&config, at_work.take()).await {
+            let told = stopped.wait_for(|stop| *stop);
+            let Some(done) = told::until(told, round(&config, at_work.take())).await else { return };
+            at_work = match done {
                 Ok(at_work) => {
                     failed = None;
                     Some(at_work)

@@ -11,7 +11,7 @@ use crate::wire::{NewTopic, Refusal};
 
 impl Provision {
     /// Which steps were refused, and why.
-    pub(super) async fn apply(&self, steps: &[Step]) -> Result<Vec<(Step, Refusal)>, Error> {
+    pub(super) async fn apply(&mut self, steps: &[Step]) -> Result<Vec<(Step, Refusal)>, Error> {
         let on_target = self.on_target();
         let mut refused = BTreeMap::new();
         let topics: Vec<_> = steps.iter().filter_map(new_topic).collect();

@@ -9,12 +9,14 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)] // it waits, beside modules that must not
 
 mod apply;
+mod names;
 mod observe;
 mod ranges;
 mod rules;
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -23,11 +25,11 @@ use thiserror::Error;
 use crate::log::client::Connection;
 use crate::mirror::Mirror;
 use crate::mirror::plan::{self, Flow, Observed, Plan, Step, Why};
-use crate::mirror::rename::Renames;
 use crate::mirror::selection::Complaint;
 use crate::runtime::SchemaSource;
 use crate::wire::{self, Admin, Refusal};
 
+pub use names::KnownNames;
 pub use ranges::Ranges;
 
 /// Brokers learn of a new topic, or of more partitions, one after the other: so long may it take until the next of them is to be seen.
@@ -66,14 +68,21 @@ fn steps(steps: &[Step]) -> String {
 pub struct FlowConfig {
     pub name: String,
     pub mirror: Mirror,
-    pub renames: Renames,
+    pub renames: KnownNames,
     /// Flows that copy from this one's target to its source.
-    pub opposite: Vec<Renames>,
+    pub opposite: Vec<KnownNames>,
     pub source: Cluster,
     pub target: Cluster,
     pub own: OwnTopics,
     /// Names readers, for quotas and access rules: nothing is ever committed to it.
     pub reader_group: String,
+}
+
+impl FlowConfig {
+    /// Neither Kafka's nor fairlead's own.
+    pub fn is_for_copies(&self, topic: &str) -> bool {
+        !topic.starts_with("__") && !self.own.holds(topic)
+    }
 }
 
 /// One side of a flow.
@@ -137,6 +146,8 @@ pub struct Provision {
     ranges: Option<Ranges>,
     /// Ends of source partitions at the last look.
     ends: BTreeMap<wire::TopicPartition, i64>,
+    /// What has no name to be copied back under, as of the last look.
+    ambiguous: Vec<Complaint>,
 }
 
 impl Provision {
@@ -147,7 +158,7 @@ impl Provision {
         };
         let (source, target) = (admin(&config.source)?, admin(&config.target)?);
         let ranges = Some(Ranges::new(&config.target.connection, &config.reader_group, &config.name, schemas)?);
-        Ok(Self { config, source, target, ranges, ends: BTreeMap::new() })
+        Ok(Self { config, source, target, ranges, ends: BTreeMap::new(), ambiguous: Vec::new() })
     }
 
     pub fn config(&self) -> &FlowConfig {
@@ -218,15 +229,19 @@ impl Provision {
     async fn look(&mut self) -> Result<(Observed, Plan), Error> {
         let observed = self.observe().await?;
         let config = &self.config;
+        let renames = config.renames.now();
+        let opposite: Vec<_> = config.opposite.iter().map(|names| Arc::unwrap_or_clone(names.now())).collect();
         let flow = Flow {
             name: &config.name,
             mirror: &config.mirror,
-            renames: &config.renames,
+            renames: &renames,
             replication: config.target.replication,
             own: &|topic| config.own.holds(topic),
-            opposite: &config.opposite,
+            opposite: &opposite,
         };
-        let plan = plan::plan(&flow, &observed);
+        let mut plan = plan::plan(&flow, &observed);
+        plan.problems.extend(self.ambiguous.iter().cloned());
+        plan.problems.sort();
         Ok((observed, plan))
     }
 

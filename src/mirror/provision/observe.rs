@@ -16,6 +16,7 @@ impl Provision {
         let mut target = self.target.topics(None).await.map_err(self.on_target())?;
         source.retain(|topic| !topic.internal);
         target.retain(|topic| !topic.internal);
+        self.learn_names(&source, &target);
         let asked: Asked = self.asked(&source, &target);
         let source_configs = self.source.topic_configs(&asked.sources).await.map_err(self.on_source())?;
         let target_configs = self.target.topic_configs(&asked.targets).await.map_err(self.on_target())?;
@@ -46,10 +47,24 @@ impl Provision {
         Ok(observed)
     }
 
+    /// A way back has its names by what is on its target, the opposite ones theirs by what is on the source.
+    fn learn_names(&mut self, source: &[TopicView], target: &[TopicView]) {
+        let config = &self.config;
+        let names = |topics: &[TopicView]| {
+            let names = topics.iter().map(|topic| topic.name.clone());
+            names.filter(|name| config.is_for_copies(name)).collect::<Vec<_>>()
+        };
+        let (source, target) = (names(source), names(target));
+        for opposite in &config.opposite {
+            opposite.look(source.iter().map(String::as_str));
+        }
+        self.ambiguous = config.renames.look(target.iter().map(String::as_str));
+    }
+
     /// Of which topics more than the name is of interest.
     fn asked(&self, source: &[TopicView], target: &[TopicView]) -> Asked {
         let config = &self.config;
-        let selected = |topic: &&TopicView| !config.own.holds(&topic.name) && !topic.name.starts_with("__");
+        let selected = |topic: &&TopicView| config.is_for_copies(&topic.name);
         let named = source.iter().filter(selected);
         let named: Vec<_> =
             named.filter_map(|topic| Some((&topic.name, config.renames.target(&topic.name)?))).collect();

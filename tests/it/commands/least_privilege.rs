@@ -14,7 +14,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use tokio::runtime::Runtime;
 
 use super::{Answer, Home, PATIENCE, Running, text_of};
-use crate::harness::acls::Rule;
+use crate::harness::acls::{Rule, superfluous};
 use crate::harness::apache::{Kafka, tool, unique};
 use crate::harness::issuer::{Issuer, SECRET};
 use crate::harness::{registry, until};
@@ -303,14 +303,7 @@ fn none_is_denied(name: &str, decisions: &[String]) {
 
 /// Each rule was asked for what it says, not only for what it implies.
 fn none_is_superfluous(rules: &[Rule], name: &str, decisions: &[String]) {
-    let ours = of(name, decisions);
-    let is_used = |rule: &Rule| {
-        let operation = format!("{:?}", rule.operation).to_uppercase();
-        let asked = format!(" operation = {operation} ");
-        let by = format!("resourceName={}, ", rule.name);
-        let granted = format!("principal={}, host=*, operation={operation}, ", rule.principal);
-        ours.iter().any(|line| [&asked, &by, &granted].iter().all(|part| line.contains(&***part)))
-    };
+    let ours: Vec<String> = of(name, decisions).into_iter().cloned().collect();
     // A consumer asks for its group's coordinator after a while; these may have ended before.
     let is_short = |rule: &Rule| ["-send", "-replay"].iter().any(|part| rule.principal.ends_with(part));
     let may_be_early = |rule: &Rule| is_short(rule) && rule.resource == Resource::Group;
@@ -320,6 +313,6 @@ fn none_is_superfluous(rules: &[Rule], name: &str, decisions: &[String]) {
         told && rule.operation == Operation::Write && !rule.principal.ends_with("-retry")
     };
     let excused = |rule: &Rule| may_be_early(rule) || was_idle(rule);
-    let superfluous: Vec<_> = rules.iter().filter(|rule| !is_used(rule) && !excused(rule)).collect();
+    let superfluous: Vec<_> = superfluous(rules, &ours).into_iter().filter(|rule| !excused(rule)).collect();
     assert!(superfluous.is_empty(), "of {} decisions: {superfluous:#?}", ours.len());
 }

@@ -10,10 +10,13 @@ use fairlead::event::{Fact, FactKind, Sample};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use serde_json::{Value, json};
 
 use super::{Home, PATIENCE};
+use crate::harness::apache::{Kafka, unique};
+use crate::harness::registry;
 
 /// Where nobody listens.
 const NOBODY: &str = "127.0.0.1:1";
@@ -96,6 +99,45 @@ fn a_rule_is_tried_on_the_series_of_a_file_and_tuned() {
     drawn(&picture);
 }
 
+/// README's commands on recorded series, each with all that is printed below it.
+fn shown() -> Vec<(String, String)> {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let mut shown: Vec<(String, String)> = Vec::new();
+    let mut lines = readme.lines();
+    while let Some(first) = lines.find(|line| line.starts_with("$ fairlead trend ")) {
+        for line in std::iter::once(first).chain(lines.by_ref().take_while(|line| *line != "```")) {
+            match (line.strip_prefix("$ "), shown.last_mut()) {
+                (Some(command), _) => shown.push((command.to_owned(), String::new())),
+                (None, Some((_, output))) => *output += &format!("{line}\n"),
+                (None, None) => unreachable!("the first line is a command"),
+            }
+        }
+    }
+    shown
+}
+
+#[test]
+fn readme_shows_what_its_commands_print_on_the_series_in_the_repository() {
+    let (dir, repository) = (tempfile::tempdir().unwrap(), Path::new(env!("CARGO_MANIFEST_DIR")));
+    std::os::unix::fs::symlink(repository.join("tests"), dir.path().join("tests")).unwrap();
+    let bin = Path::new(env!("CARGO_BIN_EXE_fairlead")).parent().unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let run = |command: &str| {
+        let output = Command::new("sh").args(["-c", command]).current_dir(dir.path()).env("PATH", &path).output();
+        let output = output.unwrap();
+        assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let shown = shown();
+    assert_eq!(shown.len(), 2);
+    for (command, printed) in &shown {
+        assert_eq!(run(command), *printed, "README shows something else of: {command}");
+    }
+    assert!(dir.path().join("disk.svg").exists());
+    let made = run("awk -f tests/it/cases/trend/disk.awk");
+    assert_eq!(made, std::fs::read_to_string(repository.join("tests/it/cases/trend/disk.csv")).unwrap());
+}
+
 /// What a browser makes of the picture: nothing lies outside it, no label on another, and the tooltips say why.
 fn drawn(picture: &Path) {
     let browser = browser().expect("a browser: apt-get install chromium-headless-shell, or name one in CHROMIUM");
@@ -148,7 +190,19 @@ fn the_samples_of_a_topic_are_read_by_selector_and_time() {
     let embedded = Embedded::start(data.path(), any, any).unwrap();
     let (bootstrap, registry) = (embedded.bootstrap_servers(), embedded.registry_url().unwrap());
     let home = Home::new("sampled", &bootstrap, &registry);
-    write(&bootstrap, formats(&registry));
+    let unnamed = home.fairlead(&["trend", "backtest", "--topic", "--rule", RULE]);
+    assert!(
+        !unnamed.fine && unnamed.err.contains("names no topic for samples: name one after --topic"),
+        "{}",
+        unnamed.err
+    );
+    let topic = "measured.samples.v1";
+    take_samples(&home, topic);
+    create(&bootstrap, topic);
+    let formats = formats(&registry, topic);
+    let producer: BaseProducer = ClientConfig::new().set("bootstrap.servers", &bootstrap).create().unwrap();
+    samples().for_each(|(series, at, value)| write(&producer, (topic, None), &formats, series, at, value));
+    producer.flush(PATIENCE).unwrap();
     let args = |more: &[&str]| {
         let given =
             ["trend", "backtest", "--topic", "--from", "2026-11-23T00:00:00Z", "--output", "json", "--rule", RULE];
@@ -162,13 +216,68 @@ fn the_samples_of_a_topic_are_read_by_selector_and_time() {
     assert_eq!((&cart["series"], cart["rules"][0]["detections"].as_array().unwrap().len()), (&1.into(), 0));
     let early = args(&["--to", "2026-11-23T10:00:00Z"]).json();
     assert_eq!(early["samples"], 120, "an hour of two series");
-    let absent = home.fairlead(&["trend", "tune", "--topic", "oncall.smaples.v1", "--rule", RULE]);
-    assert!(!absent.fine && absent.err.contains("the cluster has no topic oncall.smaples.v1"), "{}", absent.err);
+    let absent = home.fairlead(&["trend", "tune", "--topic", "measured.smaples.v1", "--rule", RULE]);
+    assert!(!absent.fine && absent.err.contains("the cluster has no topic measured.smaples.v1"), "{}", absent.err);
 }
 
-fn formats(registry: &str) -> Formats {
+#[test]
+fn what_a_transaction_wrote_that_was_aborted_is_no_sample() {
+    const GHOST: &str = r#"http_errors_ratio{service="ghost"}"#;
+    let (kafka, data, name) = (Kafka::shared(), tempfile::tempdir().unwrap(), unique("aborted"));
+    let registry = registry::start(data.path());
+    let (home, topic) = (Home::new(&name, kafka, &registry.url()), format!("oncall.samples-{name}.v1"));
+    take_samples(&home, &topic);
+    create(kafka, &topic);
+    let formats = formats(&registry.url(), &topic);
+    let mut producer = ClientConfig::new();
+    producer.set("bootstrap.servers", kafka).set("transactional.id", &name);
+    let producer: BaseProducer = producer.create().unwrap();
+    producer.init_transactions(PATIENCE).unwrap();
+    let transaction = |commits: bool, samples: &[(&str, i64, f64)]| {
+        producer.begin_transaction().unwrap();
+        for (series, at, value) in samples {
+            let partition = if *series == CART { 0 } else { 2 };
+            write(&producer, (&topic, Some(partition)), &formats, series, *at, *value);
+        }
+        // Aborted or not, all of it is on the broker.
+        producer.flush(PATIENCE).unwrap();
+        match commits {
+            true => producer.commit_transaction(PATIENCE).unwrap(),
+            false => producer.abort_transaction(PATIENCE).unwrap(),
+        }
+    };
+    let all: Vec<_> = samples().collect();
+    // A cart of which everything fails, in the midst, and a series that nobody else tells of.
+    let of_cart = |(_, at, _): &(&'static str, i64, f64)| [(CART, *at, 0.9), (GHOST, *at, 0.9)];
+    let aborted: Vec<_> = all[400..500].iter().flat_map(of_cart).collect();
+    transaction(true, &all[..400]);
+    transaction(false, &aborted);
+    transaction(true, &all[400..]);
+    let consumer: BaseConsumer = ClientConfig::new().set("bootstrap.servers", kafka).create().unwrap();
+    let ends = (0..3).map(|number| consumer.fetch_watermarks(&topic, number, PATIENCE).unwrap().1);
+    assert!(ends.sum::<i64>() > 800 + 200, "what was aborted lies on the topic");
+
+    // The mark of a transaction is of the time of its commit, whenever that is: so far all is read.
+    let range = ["--from", "2026-11-23T00:00:00Z", "--to", "2100-01-01T00:00:00Z"];
+    let given = ["trend", "backtest", "--topic", "--output", "json", "--rule", RULE];
+    let told = home.fairlead(&[&given[..], &range[..]].concat()).json();
+    assert_eq!((&told["series"], &told["samples"]), (&2.into(), &800.into()), "{told}");
+    let detections = told["rules"][0]["detections"].as_array().unwrap();
+    assert_eq!((detections.len(), &detections[0]["series"]), (1, &CHECKOUT.into()), "{told}");
+}
+
+/// The topology declares this topic, and its samples go there.
+fn take_samples(home: &Home, topic: &str) {
+    let app = home.topology().join("app.yaml");
+    let text = std::fs::read_to_string(&app).unwrap();
+    std::fs::write(app, text.replace("open: true }", &format!("open: true, samples: {topic} }}"))).unwrap();
+    let declared = format!("topics: {{ {topic}: {{ fact: sample, partitions: 3 }} }}\n");
+    std::fs::write(home.topology().join("samples.yaml"), declared).unwrap();
+}
+
+fn formats(registry: &str, topic: &str) -> Formats {
     let schema = FactKind::Sample.schema_json();
-    let url = format!("{registry}/subjects/oncall.samples.v1-value/versions");
+    let url = format!("{registry}/subjects/{topic}-value/versions");
     let body = json!({ "schema": schema }).to_string();
     let answer = tokio::runtime::Runtime::new().unwrap().block_on(async {
         let request = reqwest::Client::new().post(url).header("content-type", "application/json").body(body);
@@ -181,20 +290,27 @@ fn formats(registry: &str) -> Formats {
     formats
 }
 
-/// Each at its own time.
-fn write(bootstrap: &str, formats: Formats) {
+fn create(bootstrap: &str, topic: &str) {
     let admin: AdminClient<DefaultClientContext> =
         ClientConfig::new().set("bootstrap.servers", bootstrap).create().unwrap();
-    let topic = NewTopic::new("oncall.samples.v1", 2, TopicReplication::Fixed(1));
+    let topic = NewTopic::new(topic, 3, TopicReplication::Fixed(1));
     let created = admin.create_topics([&topic], &AdminOptions::new());
     tokio::runtime::Runtime::new().unwrap().block_on(created).unwrap()[0].as_ref().unwrap();
-    let producer: BaseProducer = ClientConfig::new().set("bootstrap.servers", bootstrap).create().unwrap();
-    for (series, at, value) in samples() {
-        let mut bytes = Vec::new();
-        let sample = Sample { series: series.into(), at_ms: at * 1000, value };
-        formats.encode_fact(&Fact::Sample(sample), &mut bytes).unwrap();
-        let record = BaseRecord::to("oncall.samples.v1").key(series).payload(&bytes).timestamp(at * 1000);
-        producer.send(record).map_err(|(error, _)| error).unwrap();
-    }
-    producer.flush(PATIENCE).unwrap();
+}
+
+/// At its own time; without a partition by its series.
+fn write(
+    producer: &BaseProducer,
+    (topic, partition): (&str, Option<i32>),
+    formats: &Formats,
+    series: &str,
+    at: i64,
+    value: f64,
+) {
+    let mut bytes = Vec::new();
+    let sample = Sample { series: series.into(), at_ms: at * 1000, value };
+    formats.encode_fact(&Fact::Sample(sample), &mut bytes).unwrap();
+    let record = BaseRecord::to(topic).key(series).payload(&bytes).timestamp(at * 1000);
+    let record = partition.into_iter().fold(record, BaseRecord::partition);
+    producer.send(record).map_err(|(error, _)| error).unwrap();
 }

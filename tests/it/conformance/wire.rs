@@ -73,14 +73,20 @@ pub fn an_unsupported_version_closes_the_connection(cluster: &Cluster) {
 }
 
 pub fn batch(producer: (i64, i16, i32), transactional: bool, values: &[&str]) -> Bytes {
-    encoded(producer, transactional, values, Compression::None)
+    encoded(producer, transactional, values, Compression::None, super::records::recent())
 }
 
 pub fn compressed(compression: Compression, value: &str) -> Bytes {
-    encoded((-1, -1, 0), false, &[value], compression)
+    encoded((-1, -1, 0), false, &[value], compression, super::records::recent())
 }
 
-fn encoded(producer: (i64, i16, i32), transactional: bool, values: &[&str], compression: Compression) -> Bytes {
+fn encoded(
+    producer: (i64, i16, i32),
+    transactional: bool,
+    values: &[&str],
+    compression: Compression,
+    timestamp: i64,
+) -> Bytes {
     let records: Vec<Record> = values
         .iter()
         .enumerate()
@@ -94,7 +100,7 @@ fn encoded(producer: (i64, i16, i32), transactional: bool, values: &[&str], comp
             timestamp_type: TimestampType::Creation,
             offset: at as i64,
             sequence: producer.2 + at as i32,
-            timestamp: super::records::recent(),
+            timestamp,
             key: None,
             value: Some(Bytes::copy_from_slice(value.as_bytes())),
             headers: Default::default(),
@@ -104,6 +110,11 @@ fn encoded(producer: (i64, i16, i32), transactional: bool, values: &[&str], comp
     let options = RecordEncodeOptions { version: 2, compression };
     RecordBatchEncoder::encode(&mut bytes, &records, &options).unwrap();
     bytes.freeze()
+}
+
+/// One record of nobody's, of that time.
+pub fn batch_at(timestamp: i64, value: &str) -> Bytes {
+    encoded((-1, -1, 0), false, &[value], Compression::None, timestamp)
 }
 
 /// Error code and base offset of one produced batch.

@@ -45,6 +45,12 @@ impl Kafka {
         await_each(&mut wire, rules, true);
     }
 
+    /// Whether the broker goes by it.
+    pub fn holds(&self, rule: &Rule) -> bool {
+        let asked = described(rule);
+        !Wire::to(self.bootstrap()).call(3, &asked).resources.is_empty()
+    }
+
     /// Answers when the broker goes by them no longer.
     pub fn revoke(&self, rules: &[Rule]) {
         let filters = rules.iter().map(|rule| {
@@ -66,23 +72,43 @@ impl Kafka {
     }
 }
 
+/// Those that no decision was asked for what it says, and not only for what it implies.
+pub fn superfluous<'r>(rules: &'r [Rule], decisions: &[String]) -> Vec<&'r Rule> {
+    let is_used = |rule: &&Rule| {
+        let operation = match rule.operation {
+            Operation::DescribeConfigs => "DESCRIBE_CONFIGS".to_owned(),
+            Operation::AlterConfigs => "ALTER_CONFIGS".to_owned(),
+            other => format!("{other:?}").to_uppercase(),
+        };
+        let asked = format!(" operation = {operation} ");
+        let by = format!("resourceName={}, ", rule.name);
+        let granted = format!("principal={}, host=*, operation={operation}, ", rule.principal);
+        decisions.iter().any(|line| [&asked, &by, &granted].iter().all(|part| line.contains(&***part)))
+    };
+    rules.iter().filter(|rule| !is_used(rule)).collect()
+}
+
 /// The controller has them before the broker does.
 fn await_each(wire: &mut Wire, rules: &[Rule], there: bool) {
     let until = Instant::now() + PATIENCE;
     for rule in rules {
-        let asked = DescribeAclsRequest::default()
-            .with_resource_type_filter(number_of_resource(rule.resource))
-            .with_resource_name_filter(Some(text(&rule.name)))
-            .with_pattern_type_filter(number_of_pattern(rule.pattern))
-            .with_principal_filter(Some(text(&rule.principal)))
-            .with_host_filter(None)
-            .with_operation(number_of_operation(rule.operation))
-            .with_permission_type(ANY);
+        let asked = described(rule);
         while wire.call(3, &asked).resources.is_empty() == there {
             assert!(Instant::now() < until, "the broker does not go by {rule:?}");
             std::thread::sleep(Duration::from_millis(10));
         }
     }
+}
+
+fn described(rule: &Rule) -> DescribeAclsRequest {
+    DescribeAclsRequest::default()
+        .with_resource_type_filter(number_of_resource(rule.resource))
+        .with_resource_name_filter(Some(text(&rule.name)))
+        .with_pattern_type_filter(number_of_pattern(rule.pattern))
+        .with_principal_filter(Some(text(&rule.principal)))
+        .with_host_filter(None)
+        .with_operation(number_of_operation(rule.operation))
+        .with_permission_type(ANY)
 }
 
 fn number_of_resource(resource: Resource) -> i8 {

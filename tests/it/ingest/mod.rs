@@ -1,5 +1,6 @@
 //! The ingest server as a process's neighbours see it: HTTP in front, a real Kafka behind.
 
+mod adapter;
 mod clicks;
 pub mod outage;
 mod pagerduty;

@@ -58,7 +58,7 @@ fn deploys(site: &Site) -> BTreeMap<String, usize> {
 }
 
 /// The group has read each partition to its end.
-fn is_read(site: &Site, topic: &Topic, count: i32) -> bool {
+pub fn is_read(site: &Site, topic: &Topic, count: i32) -> bool {
     let group = site.topology.names.ingest_group(topic.as_str());
     let reader = KafkaReader::new(&site.endpoints.connection, &group).unwrap();
     let places = partitions(topic, count);
@@ -68,7 +68,7 @@ fn is_read(site: &Site, topic: &Topic, count: i32) -> bool {
     })
 }
 
-fn command(site: &Site, args: &[&str]) -> (bool, Value) {
+pub fn command(site: &Site, args: &[&str]) -> (bool, Value) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fairlead"));
     command.args(args).args(["--output", "json", "--topology"]).arg(site.topology_dir());
     let output = command.env("FAIRLEAD_TEST_INSTANCE", "looks").output().unwrap();

@@ -12,7 +12,7 @@ use fairlead::log::kafka::{Identity, KafkaReader, KafkaWriter};
 use fairlead::log::scan::scan;
 use fairlead::mirror::Mirror;
 use fairlead::mirror::checksum::Checksum;
-use fairlead::mirror::provision::{Cluster, FlowConfig, OwnTopics, Provision};
+use fairlead::mirror::provision::{Cluster, FlowConfig, KnownNames, OwnTopics, Provision};
 use fairlead::mirror::rename::Renames;
 use fairlead::record::{Batch, EventTime, Header, NewRecord, Offset, Partition, Topic, TopicPartition};
 use fairlead::runtime::{SchemaAnswer, SchemaSource};
@@ -64,7 +64,7 @@ impl Clusters {
         };
         FlowConfig {
             name: "flow".to_owned(),
-            renames: Renames::of(&mirror).unwrap(),
+            renames: KnownNames::fixed(Renames::of(&mirror).unwrap()),
             opposite: Vec::new(),
             source: cluster("old", &self.source),
             target: cluster("new", &self.target),

@@ -6,6 +6,7 @@ use fairlead::record::{Partition, Topic, TopicPartition};
 use fairlead::wire::Admin;
 
 use super::pair::{Pairing, all, create, record};
+use crate::conformance::wire::{Wire, batch_at, produce};
 use crate::harness::apache::{Kafka, tool};
 use crate::harness::{until, within};
 
@@ -127,6 +128,41 @@ fn new_topics_and_grown_ones_are_taken_up_while_it_runs() {
     let ranges = pairing.prove();
     copies.stop().unwrap();
     assert_eq!(ranges.iter().map(|range| range.records).sum::<i64>(), 600);
+}
+
+/// librdkafka cannot write the time 0, and so cannot say it here.
+#[test]
+fn a_record_of_the_time_0_is_copied_as_of_the_time_1_ms_and_counted() {
+    let (source, target) = two();
+    // Else they are too old to be kept.
+    let pairing = Pairing::new(source, target, &[("old", 1)], &[("retention.ms", "-1")]);
+    let (topic, copy, _) = pairing.topics[0].clone();
+    let kept =
+        ["--alter", "--entity-type", "topics", "--entity-name", copy.as_str(), "--add-config", "retention.ms=-1"];
+    tool("kafka-configs", &[&["--bootstrap-server", target], &kept[..]].concat());
+    let times = [0, 1, 7, 0, -1];
+    for (number, time) in times.into_iter().enumerate() {
+        let batch = batch_at(time, &number.to_string());
+        assert_eq!(produce(&mut Wire::to(source), None, topic.as_str(), batch).0, 0);
+    }
+    let seen = |connection, topic| all(connection, topic, 0).unwrap().iter().map(|seen| seen.at).collect::<Vec<_>>();
+    assert_eq!(seen(&pairing.source, &topic), times);
+    let registry = prometheus::Registry::new();
+    let copies = fairlead::mirror::copy::Copies::start(vec![pairing.flow()], &registry).unwrap();
+    pairing.prove();
+    copies.stop().unwrap();
+    assert_eq!(seen(&pairing.target, &copy), [1, 1, 7, 1, -1]);
+    // The same is found on either side: what an audit compares.
+    let sum = |seen: Vec<i64>| {
+        let mut sum = fairlead::mirror::checksum::Checksum::default();
+        (0..).zip(seen).for_each(|(number, at): (i32, i64)| {
+            sum.add(None, Some(number.to_string().as_bytes()), at, [].into_iter());
+        });
+        sum
+    };
+    assert_eq!(sum(seen(&pairing.source, &topic)), sum(seen(&pairing.target, &copy)));
+    let told = registry.gather().into_iter().find(|family| family.name() == "fairlead_mirror_moved_times_total");
+    assert_eq!(told.unwrap().get_metric()[0].get_counter().get_value(), 2.0);
 }
 
 #[test]

@@ -25,3 +25,5 @@ mod least_privilege;
 mod pair;
 #[cfg(feature = "runtime")]
 mod plan;
+#[cfg(feature = "runtime")]
+mod whole;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use fairlead::clock::Clock;
@@ -11,9 +12,10 @@ use fairlead::log::admin::{self, TopicPlan};
 use fairlead::log::client::Connection;
 use fairlead::log::kafka::{Identity, KafkaReader, KafkaWriter};
 use fairlead::log::{Error, Reader};
-use fairlead::mirror::checksum::Checksum;
-use fairlead::mirror::copy::{Copies, Flow, Pair};
+use fairlead::mirror::checksum::{Checksum, time_of_copy};
+use fairlead::mirror::copy::{Copies, Flow, Pair, topic_ids};
 use fairlead::mirror::range::runs;
+use fairlead::mirror::told;
 use fairlead::record::{Batch, EventTime, Header, NewRecord, Partition, Topic, TopicPartition};
 use fairlead::runtime::SchemaAnswer;
 use fairlead::wire::Admin;
@@ -36,7 +38,8 @@ pub struct Seen {
 impl Seen {
     /// Whatever its place.
     fn is_copy_of(&self, other: &Seen) -> bool {
-        (self.at, &self.key, &self.value, &self.headers) == (other.at, &other.key, &other.value, &other.headers)
+        let told = |seen: &Seen| (seen.key.clone(), seen.value.clone(), seen.headers.clone());
+        self.at == time_of_copy(other.at) && told(self) == told(other)
     }
 }
 
@@ -69,15 +72,12 @@ impl Pairing {
     pub fn flow(&self) -> Flow {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let runtime = Arc::new(runtime);
-        let (looks, admin) = (runtime.clone(), Admin::new(&self.source).unwrap());
-        let ids = move |names: &[String]| {
-            looks.block_on(admin.topic_ids(names)).map_err(|error| Error::Unavailable(error.to_string()))
-        };
+        let ids = runtime.block_on(async { topic_ids(&self.source).unwrap() });
         let (from, to) = (Admin::new(&self.source).unwrap(), Admin::new(&self.target).unwrap());
         let topics = self.topics.clone();
-        let pairs = move || {
+        let pairs = move |stop: &AtomicBool| {
             let ask = |admin: &Admin| {
-                let told = runtime.block_on(admin.topics(None));
+                let told = runtime.block_on(told::unless(stop, admin.topics(None)))?;
                 told.map_err(|error| Error::Unavailable(error.to_string()))
             };
             let (there, here) = (ask(&from)?, ask(&to)?);
@@ -105,7 +105,7 @@ impl Pairing {
             rate_bytes_max: None,
             refresh: Duration::from_secs(1),
             pairs: Arc::new(pairs),
-            ids: Arc::new(ids),
+            ids,
             native: None,
             formats: Arc::new(Formats::shipped()),
             schemas: Arc::new(|_| SchemaAnswer::NotFound),

@@ -19,6 +19,7 @@ use rdkafka_sys as sys;
 use rdkafka_sys::types::{RDKafkaErrorCode, RDKafkaMessage};
 
 use super::{BATCH_MESSAGES, Bell, Message, bytes, ring};
+use crate::record::EventTime;
 
 /// One queue that the messages of all partitions come to; what comes rings the bell. Its bound is that of the consumer as a whole.
 pub struct Intake<C: ConsumerContext> {
@@ -184,16 +185,16 @@ impl Drop for TopicHandle {
     }
 }
 
-/// Hands a message over as it is: key, value, headers, time. Its delivery report brings it back; one that is refused is gone.
+/// Hands a message over as it is: key, value, headers; and the time, where 0 would be now. Its delivery report brings it back; one that is refused is gone.
 pub fn relay<C: ProducerContext<DeliveryOpaque = Cargo>>(
     producer: &BaseProducer<C>,
-    to: &TopicHandle,
-    partition: i32,
+    (to, partition): (&TopicHandle, i32),
+    at: EventTime,
     message: Message,
 ) -> Result<(), RDKafkaErrorCode> {
     use sys::rd_kafka_vtype_t as kind;
     let raw = message.raw();
-    let (key, value, time) = ((raw.key, raw.key_len), (raw.payload, raw.len), message.timestamp().0);
+    let (key, value) = ((raw.key, raw.key_len), (raw.payload, raw.len));
     let mut headers = null_mut();
     // SAFETY: the message is valid; the headers, if there are any, are ours from here on.
     unsafe { sys::rd_kafka_message_detach_headers(message.0.as_ptr(), &mut headers) };
@@ -207,7 +208,7 @@ pub fn relay<C: ProducerContext<DeliveryOpaque = Cargo>>(
     parts[3] = empty_as(kind::RD_KAFKA_VTYPE_VALUE);
     parts[3].u.mem = sys::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1 { ptr: value.0, size: value.1 };
     parts[4] = empty_as(kind::RD_KAFKA_VTYPE_TIMESTAMP);
-    parts[4].u.i64_ = time;
+    parts[4].u.i64_ = at.0;
     // Without a flag nothing of the value is copied: it stays where it is until the report.
     parts[5] = empty_as(kind::RD_KAFKA_VTYPE_MSGFLAGS);
     parts[5].u.i = 0;

@@ -14,6 +14,7 @@ use super::super::native::{self, Cargo, Message, Origin, TopicHandle};
 use super::{SLICE, Transactions, Use};
 use crate::log::Error;
 use crate::log::client::Connection;
+use crate::record::EventTime;
 
 /// With reports of all deliveries a flush waits for those that nobody has asked for yet.
 const RELAY_SLICE: Duration = Duration::from_millis(1);
@@ -82,9 +83,9 @@ impl Transactions {
     }
 
     /// Hands a message over as it is; answers what it weighs.
-    pub fn relay(&mut self, to: &TopicHandle, partition: i32, message: Message) -> Result<usize, Error> {
+    pub fn relay(&mut self, to: &TopicHandle, partition: i32, message: Message, at: EventTime) -> Result<usize, Error> {
         let weight = message.weight();
-        native::relay(&self.producer, to, partition, message).map_err(|code| match code {
+        native::relay(&self.producer, (to, partition), at, message).map_err(|code| match code {
             RDKafkaErrorCode::UnknownPartition | RDKafkaErrorCode::UnknownTopic => {
                 Error::Abort(format!("the partition to write to is not there: {code}"))
             }

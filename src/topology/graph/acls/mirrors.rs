@@ -9,14 +9,9 @@ use crate::mirror::{Groups, Mirror};
 use crate::topology::plan::Topology;
 
 const PART: &str = "mirror";
-const COPIES: [Operation; 6] = [
-    Operation::Read,
-    Operation::Write,
-    Operation::Create,
-    Operation::Alter,
-    Operation::AlterConfigs,
-    Operation::DescribeConfigs,
-];
+/// AlterConfigs implies DescribeConfigs.
+const COPIES: [Operation; 5] =
+    [Operation::Read, Operation::Write, Operation::Create, Operation::Alter, Operation::AlterConfigs];
 const FACTS: [Operation; 4] = [Operation::Read, Operation::Write, Operation::Create, Operation::DescribeConfigs];
 
 /// A name, or what names begin with.
@@ -54,9 +49,8 @@ fn of_source(topology: &Topology, needs: &mut Needs, flow: &str, mirror: &Mirror
             needs.add(PART, Resource::Topic, *pattern, name.clone(), operation);
         }
     }
-    let audits = mirror.audits.as_ref().map(|_| names.mirror_audit_group(flow));
     // Who reads outside a group asks for its coordinator all the same.
-    for group in [Some(names.mirror_group(flow)), audits, Some(names.reader_group())].into_iter().flatten() {
+    for group in [names.mirror_group(flow), names.reader_group()] {
         needs.add(PART, Resource::Group, Pattern::Literal, group, Operation::Describe);
     }
     for (pattern, name) in groups {
