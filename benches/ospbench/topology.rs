@@ -10,7 +10,6 @@ use fairlead::topology::compile::compile;
 use fairlead::topology::engine::{Route, Source};
 use fairlead::topology::names::Names;
 use fairlead::topology::plan::{Content, PlannedNode, PlannedTopic, SubTopologyPlan, Topology};
-use fairlead::topology::room::Room;
 use fairlead::topology::spec::SourceFile;
 use fairlead::topology::stage::stage;
 
@@ -48,9 +47,7 @@ pub fn topology(settings: &str, changes: &str) -> Topology {
     let source = |topic: &str, kind| (Topic::from(topic), Source { fact: FactKind::Own(kind), stages: vec![0] });
     let sources = BTreeMap::from([source(FLOWS, FLOW), source(SPEEDS, SPEED)]);
     let name = "traffic".to_owned();
-    let room = Room::within(topology.settings.engine.memory_bytes_max);
-    let plan = SubTopologyPlan { name: name.clone(), partitions: PARTITIONS, sources, nodes, room };
-    topology.sub_topologies.insert(name, plan);
+    topology.sub_topologies.insert(name.clone(), SubTopologyPlan { name, partitions: PARTITIONS, sources, nodes });
     topology
 }
 
@@ -68,6 +65,6 @@ fn node<O: Operator + Clone + Sync>(
         changelog: names.changelog(O::KIND),
         routes,
         state_schema: O::STATE_SCHEMA,
-        build: Arc::new(move |name, format, room| stage(name, operator.clone(), format, room)),
+        build: Arc::new(move |name, format| stage(name, operator.clone(), format)),
     }
 }

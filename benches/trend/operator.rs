@@ -10,7 +10,6 @@ use fairlead::event::{Fact, FactKind, Sample};
 use fairlead::operator::Operator;
 use fairlead::operator::trend::Trend;
 use fairlead::record::EventTime;
-use fairlead::topology::room::Room;
 use fairlead::topology::stage::stage;
 
 use super::speed::cpu_seconds;
@@ -49,7 +48,7 @@ fn one(detect: &str, series: usize, a_commit: i64) -> (f64, usize) {
             .expect("a rule");
     let mut formats = Formats::shipped();
     let format = formats.learn(SchemaId(1_000), Trend::STATE_SCHEMA).expect("a schema").clone();
-    let mut stage = stage("trend", trend, format, &Room::new(0));
+    let mut stage = stage("trend", trend, format);
     let keys: Vec<String> = (0..series)
         .map(|number| {
             format!(

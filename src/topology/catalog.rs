@@ -6,7 +6,6 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 
 use super::problem::{Problem, Severity};
-use super::room::Room;
 use super::spec::at_path;
 use super::stage::{self, Stage};
 use super::yaml::{self, Node};
@@ -31,8 +30,8 @@ pub fn catalog() -> Vec<OperatorKind> {
     ]
 }
 
-/// Makes a stage out of a checked configuration: its name, the format of its state, and where states may stay.
-pub type Build = Arc<dyn Fn(&str, Format, &Room) -> Box<dyn Stage> + Send + Sync>;
+/// Makes a stage out of a checked configuration: its name, and the format of its state.
+pub type Build = Arc<dyn Fn(&str, Format) -> Box<dyn Stage> + Send + Sync>;
 
 /// What `compile` must know of an operator before it has one.
 #[derive(Clone)]
@@ -75,7 +74,7 @@ fn configure<O: Operator + Clone + DeserializeOwned + Sync>(
     let operator = operator.filter(|_| problems.len() == before)?;
     let warning = |told| Problem { severity: Severity::Warning, ..at_path(config, told) };
     problems.extend(operator.warnings().into_iter().map(warning));
-    Some(Arc::new(move |name, format, room| stage::stage(name, operator.clone(), format, room)))
+    Some(Arc::new(move |name, format| stage::stage(name, operator.clone(), format)))
 }
 
 impl fmt::Debug for OperatorKind {

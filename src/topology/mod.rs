@@ -14,7 +14,6 @@ pub mod journal;
 pub mod names;
 pub mod plan;
 pub mod problem;
-pub mod room;
 pub mod settings;
 pub mod spec;
 pub mod stage;

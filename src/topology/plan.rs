@@ -10,7 +10,6 @@ use std::fmt;
 use super::catalog::Build;
 use super::engine::{Node, Route, Source, SubTopology};
 use super::names::{Names, value_subject};
-use super::room::Room;
 use super::settings::Settings;
 use super::{dead_letter, journal};
 use crate::codec::{self, Format, Formats, SchemaId};
@@ -56,8 +55,6 @@ pub struct SubTopologyPlan {
     pub partitions: i32,
     pub sources: BTreeMap<Topic, Source>,
     pub nodes: Vec<PlannedNode>,
-    /// That all its copies share, with those of the other sub-topologies.
-    pub room: Room,
 }
 
 #[derive(Clone)]
@@ -163,7 +160,7 @@ impl SubTopologyPlan {
         let node = |planned: &PlannedNode| {
             let format = states.0.get(&planned.name).ok_or_else(|| planned.name.clone())?;
             Ok(Node {
-                stage: (planned.build)(&planned.name, format.clone(), &self.room),
+                stage: (planned.build)(&planned.name, format.clone()),
                 changelog: planned.changelog.clone(),
                 routes: planned.routes.clone(),
             })

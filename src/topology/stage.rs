@@ -1,15 +1,14 @@
 //! The one `dyn` seam: a [`Stage`] is any operator with the states of the keys at hand.
 //!
 //! A stage holds the states that a batch touches, decoded, so that a key met twice in a batch reads what the first meeting
-//! left, and its state is encoded once per commit. States stay for the next batches as a cache, as long as there is [`Room`]. Invariant:
-//! what a stage holds between batches is what was committed; after an abort the caller says [`Stage::discard`].
+//! left, and its state is encoded once per commit. States stay for the next batch as a cache. Invariant: what a stage holds
+//! between batches is what was committed; after an abort the caller says [`Stage::discard`].
 
 use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use super::room::{Room, Share, decoded_bytes};
 use crate::codec::{self, Format, Formats};
 use crate::event::{Fact, FactKind};
 use crate::operator::{Operator, Port};
@@ -17,11 +16,8 @@ use crate::record::EventTime;
 
 pub type Key = Vec<u8>;
 
-/// States that a stage keeps decoded between batches however little room there is.
-const KEPT_LEAST: usize = 512;
-/// Where there is too little room, the states that came first stay: of series that are told in turn, in rounds, any other choice keeps
-/// none until it is needed. Once so many times as many were loaded they are old, and others have their turn.
-const LOADED_TIMES: usize = 8;
+/// States kept decoded between batches; above this the cache starts anew.
+const CACHE_KEYS_MAX: usize = 512;
 
 /// What an operator told, at which event time.
 #[derive(Debug)]
@@ -82,15 +78,13 @@ pub trait Stage: Send {
 }
 
 /// Builds a stage from an operator. `state_format` is the registered schema of its state.
-pub fn stage<O: Operator>(name: &str, operator: O, state_format: Format, room: &Room) -> Box<dyn Stage> {
+pub fn stage<O: Operator>(name: &str, operator: O, state_format: Format) -> Box<dyn Stage> {
     Box::new(OperatorStage {
         name: name.to_owned(),
         operator,
         state_format,
         held: IndexMap::default(),
         touched: Vec::new(),
-        share: room.share(),
-        loaded: 0,
     })
 }
 
@@ -102,9 +96,6 @@ struct OperatorStage<O: Operator> {
     held: IndexMap<Key, Held<O::State>, BuildHasherDefault<DefaultHasher>>,
     /// Places in `held` of what changed since the last call of [`Stage::changes`].
     touched: Vec<usize>,
-    share: Share,
-    /// States, since those at hand were first chosen.
-    loaded: usize,
 }
 
 struct Held<S> {
@@ -113,8 +104,6 @@ struct Held<S> {
     /// As committed: the index wakes the key no later.
     committed_deadline: Option<EventTime>,
     touched: bool,
-    /// Of `share`.
-    bytes: usize,
 }
 
 impl<O: Operator> OperatorStage<O> {
@@ -141,25 +130,6 @@ impl<O: Operator> OperatorStage<O> {
     fn decode(&self, stored: &[u8], formats: &Formats) -> Result<O::State, codec::Error> {
         formats.decode(stored, &self.state_format.name)
     }
-
-    fn keep_what_fits(&mut self) {
-        if !self.share.is_short() {
-            return;
-        }
-        if self.loaded > LOADED_TIMES * self.held.len().max(KEPT_LEAST) {
-            return self.forget();
-        }
-        while self.held.len() > KEPT_LEAST && self.share.is_short() {
-            let Some((_, last)) = self.held.pop() else { return };
-            self.share.give(last.bytes);
-        }
-    }
-
-    fn forget(&mut self) {
-        self.held.clear();
-        self.share.give_all();
-        self.loaded = 0;
-    }
 }
 
 impl<O: Operator> Stage for OperatorStage<O> {
@@ -182,13 +152,7 @@ impl<O: Operator> Stage for OperatorStage<O> {
     fn load(&mut self, key: &[u8], stored: Option<&[u8]>, formats: &Formats) -> Result<(), codec::Error> {
         let state = stored.map(|stored| self.decode(stored, formats)).transpose()?.unwrap_or_default();
         let deadline = self.operator.deadline(&state);
-        let bytes = decoded_bytes(key, stored.map_or(0, <[u8]>::len));
-        let held = Held { state, deadline, committed_deadline: deadline, touched: false, bytes };
-        if let Some(before) = self.held.insert(key.to_vec(), held) {
-            self.share.give(before.bytes);
-        }
-        self.share.take(bytes);
-        self.loaded += 1;
+        self.held.insert(key.to_vec(), Held { state, deadline, committed_deadline: deadline, touched: false });
         Ok(())
     }
 
@@ -217,10 +181,10 @@ impl<O: Operator> Stage for OperatorStage<O> {
         let mut encoded = Vec::new();
         for place in self.touched.drain(..) {
             let Some((key, held)) = self.held.get_index_mut(place) else { continue };
-            encoded.clear();
             let state = if held.state == nothing {
                 None
             } else {
+                encoded.clear();
                 self.state_format.encode(&held.state, &mut encoded)?;
                 Some(encoded.to_vec())
             };
@@ -228,17 +192,16 @@ impl<O: Operator> Stage for OperatorStage<O> {
             changes.push(StateChange { key: key.clone(), state, wakes_at: held.deadline.filter(earlier) });
             held.committed_deadline = held.deadline;
             held.touched = false;
-            self.share.give(held.bytes);
-            held.bytes = decoded_bytes(key, encoded.len());
-            self.share.take(held.bytes);
         }
         changes.sort_unstable_by(|one, other| one.key.cmp(&other.key));
-        self.keep_what_fits();
+        if self.held.len() > CACHE_KEYS_MAX {
+            self.held.clear();
+        }
         Ok(changes)
     }
 
     fn discard(&mut self) {
-        self.forget();
+        self.held.clear();
         self.touched.clear();
     }
 }

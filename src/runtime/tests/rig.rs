@@ -20,7 +20,6 @@ use crate::topology::dead_letter;
 use crate::topology::driver::MemoryView;
 use crate::topology::engine::{Moment, Node, Route, Source, StageIndex, SubTopology};
 use crate::topology::journal::{self, Journal, JournalPosition, TaskId};
-use crate::topology::room::Room;
 use crate::topology::stage::stage;
 
 pub const PARTITIONS: usize = 2;
@@ -44,19 +43,18 @@ pub fn formats() -> (Formats, [Format; 3]) {
 /// Two stages: everything is told to `out` and counted again by `again`.
 pub fn sub_topology(state: &Format) -> SubTopology {
     let route = |routes: Vec<Route>| BTreeMap::from([("told", routes)]);
-    let room = Room::new(1 << 20);
     let source = |fact| Source { fact, stages: vec![0] };
     SubTopology {
         name: "ledger".to_owned(),
         sources: [(topic("alerts"), source(FactKind::Alert)), (topic("deploys"), source(FactKind::Deploy))].into(),
         nodes: vec![
             Node {
-                stage: stage("first", Ledger, state.clone(), &room),
+                stage: stage("first", Ledger, state.clone()),
                 changelog: topic("first-changelog"),
                 routes: route(vec![Route::Topic(topic("out")), Route::Stage(1)]),
             },
             Node {
-                stage: stage("again", Ledger, state.clone(), &room),
+                stage: stage("again", Ledger, state.clone()),
                 changelog: topic("again-changelog"),
                 routes: route(vec![Route::Topic(topic("out-again"))]),
             },
@@ -151,7 +149,7 @@ impl Rig {
 
     /// A key tells something; `deploy` says on which topic.
     pub fn tell(&mut self, key: &str, deploy: bool) {
-    let source = if deploy { "deploys" } else { "alerts" };
+        let source = if deploy { "deploys" } else { "alerts" };
         let told = self.told.entry((key.to_owned(), source)).or_default();
         let id = format!("{source}-{key}-{}", told.len() + 1);
         told.push(id.clone());
@@ -225,7 +223,7 @@ impl Rig {
                 continue;
             }
             // The second stage numbers alerts and deploys together; only the order of ids is compared there.
-    let source = if told.fingerprint.starts_with("deploys") { "deploys" } else { "alerts" };
+            let source = if told.fingerprint.starts_with("deploys") { "deploys" } else { "alerts" };
             let entry = seen.entry((told.service.to_string(), source)).or_default();
             entry.push((told.fingerprint.to_string(), told.value.unwrap()));
         }

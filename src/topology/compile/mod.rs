@@ -19,7 +19,6 @@ use super::engine::{Route, Source};
 use super::names::Names;
 use super::plan::{PlannedNode, PlannedTopic, SubTopologyPlan, Topology};
 use super::problem::{Problem, Severity, suggest};
-use super::room::Room;
 use super::settings::Settings;
 use super::spec::{self, SourceFile, Spec};
 use super::yaml::Located;
@@ -69,10 +68,9 @@ fn assemble(spec: &Spec, catalog: &[OperatorKind], problems: &mut Vec<Problem>) 
     }
     let names = Names::new(settings.application.as_ref().map_or("application", |name| &name.value));
     topics::check(spec, &names, &settings, &operators, problems);
-    let room = Room::within(settings.engine.memory_bytes_max);
     let mut sub_topologies = BTreeMap::new();
     for (group, partitions) in groups.iter().zip(partitions) {
-        let plan = plan(group, partitions?, &operators, &names, &room)?;
+        let plan = plan(group, partitions?, &operators, &names)?;
         sub_topologies.insert(plan.name.clone(), plan);
     }
     let topics = topics::planned(spec, &names, &settings, &sub_topologies);
@@ -91,13 +89,7 @@ fn check_name(name: &Located<String>, what: &str, problems: &mut Vec<Problem>) {
     }
 }
 
-fn plan(
-    group: &Group,
-    partitions: i32,
-    operators: &[Wired<'_>],
-    names: &Names,
-    room: &Room,
-) -> Option<SubTopologyPlan> {
+fn plan(group: &Group, partitions: i32, operators: &[Wired<'_>], names: &Names) -> Option<SubTopologyPlan> {
     let index_of = |operator: usize| group.members.iter().position(|member| *member == operator);
     let mut sources: BTreeMap<Topic, Source> = BTreeMap::new();
     let mut nodes = Vec::new();
@@ -128,7 +120,7 @@ fn plan(
             build: operator.build.clone()?,
         });
     }
-    Some(SubTopologyPlan { name: group.name.clone(), partitions, sources, nodes, room: room.clone() })
+    Some(SubTopologyPlan { name: group.name.clone(), partitions, sources, nodes })
 }
 
 /// The same for topologies that say the same, whatever the order or layout of their files.
