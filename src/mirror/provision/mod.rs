@@ -217,7 +217,11 @@ impl Provision {
             let now = tokio::time::Instant::now();
             if unseen.len() < fewest {
                 (fewest, until) = (unseen.len(), now + NEXT_SETTLES_WITHIN);
-                tracing::info!(flow = self.config.name, unseen = fewest, "waiting for the target to show what it was asked for");
+                tracing::info!(
+                    flow = self.config.name,
+                    unseen = fewest,
+                    "waiting for the target to show what it was asked for"
+                );
             } else if now >= until {
                 return Err(Error::Unseen(unseen));
             }
