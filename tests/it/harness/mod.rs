@@ -11,7 +11,7 @@ pub mod site;
 
 use std::time::{Duration, Instant};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What is found at last, or the test fails.
 pub fn until<T>(what: &str, found: impl FnMut() -> Option<T>) -> T {
