@@ -52,9 +52,6 @@ pub struct Args {
     /// Between two commits of the engine
     #[arg(long, default_value_t = 100)]
     commit_interval_ms: u32,
-    /// Of the engine, as in a topology
-    #[arg(long, default_value_t = 256 << 20)]
-    memory_bytes: u64,
     /// What the one rule detects, as in a topology
     #[arg(long, default_value = "{ forecast: { above: 1000, horizon_secs: 14400 } }")]
     detect: String,

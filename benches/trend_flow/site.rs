@@ -183,12 +183,12 @@ fn logs_bytes(kafka: &Path, topic: &str) -> Result<u64> {
 }
 
 fn topology(args: &Args, [bootstrap, registry, address]: [&str; 3]) -> String {
-    let Args { partitions, workers, commit_interval_ms, memory_bytes, detect, .. } = args;
+    let Args { partitions, workers, commit_interval_ms, detect, .. } = args;
     format!(
         "application: {APPLICATION}
 kafka: {{ bootstrap_servers: '{bootstrap}', replication_factor: 1 }}
 registry: {{ url: '{registry}' }}
-engine: {{ workers: {workers}, state_dir: state, commit_interval_ms: {commit_interval_ms}, memory_bytes_max: {memory_bytes} }}
+engine: {{ workers: {workers}, state_dir: state, commit_interval_ms: {commit_interval_ms} }}
 http: {{ listen: '{address}' }}
 ingest: {{ alerts: flow.told.v1, deploys: flow.deploys.v1, samples: {SAMPLES}, open: true }}
 topics:

@@ -33,7 +33,7 @@ pub use names::KnownNames;
 pub use ranges::Ranges;
 
 /// Brokers learn of a new topic, or of more partitions, one after the other: so long may it take until the next of them is to be seen.
-/// A thousand topics take a broker minutes.
+/// A thousand topics take a broker a minute.
 const NEXT_SETTLES_WITHIN: Duration = Duration::from_secs(60);
 /// An error names so many steps.
 const NAMED: usize = 5;
