@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use fairlead::codec::{Formats, SchemaId};
+use fairlead::codec::{Format, Formats, SchemaId};
 use fairlead::event::{Fact, FactKind, Sample};
 use fairlead::operator::Operator;
 use fairlead::operator::trend::Trend;
@@ -47,7 +47,8 @@ fn one(detect: &str, series: usize, a_commit: i64) -> (f64, usize) {
         serde_saphyr::from_str(&format!("rules: [{{ name: rule, select: http_errors_ratio, detect: {detect} }}]"))
             .expect("a rule");
     let mut formats = Formats::shipped();
-    let format = formats.learn(SchemaId(1_000), Trend::STATE_SCHEMA).expect("a schema").clone();
+    let format = Format::new(SchemaId(1_000), Trend::STATE_SCHEMA).expect("a schema");
+    formats.read_with(format.clone());
     let mut stage = stage("trend", trend, format);
     let keys: Vec<String> = (0..series)
         .map(|number| {

@@ -55,7 +55,7 @@ async fn collect(
         match subject.content {
             Content::Fact(kind) => formats.write_fact_with(kind, format),
             Content::Changelog(operator) => {
-                formats.learn(id, subject.schema_json)?;
+                formats.read_with(format.clone());
                 states.0.insert(operator, format);
             }
             Content::Journal => journal = Some(format),

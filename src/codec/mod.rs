@@ -3,10 +3,13 @@
 //! [`Formats`] is the table of schemas by id. It is filled from outside (the registry at run time, numbers in order in
 //! tests) and asks nobody: an id it does not know is an error that its caller may mend with [`Formats::learn`].
 
+#[cfg(test)]
+pub mod any;
 pub mod avro;
 pub mod compat;
 pub mod envelope;
 pub mod generic;
+pub mod ordered;
 #[cfg(feature = "runtime")]
 pub mod registry;
 
@@ -44,21 +47,29 @@ pub struct Format {
     /// Full name of the record.
     pub name: Arc<str>,
     schema: Arc<Schema>,
+    /// The types that it is for were made for it, field by field.
+    is_ours: bool,
 }
 
 impl Format {
+    /// Of a schema that this program has, with the type that is written and read with it.
     pub fn new(id: SchemaId, schema_json: &str) -> Result<Self, Error> {
+        Ok(Self { is_ours: true, ..Self::of_others(id, schema_json)? })
+    }
+
+    fn of_others(id: SchemaId, schema_json: &str) -> Result<Self, Error> {
         let refuse = |error: String| Error::Schema { id, error };
         let schema: Schema = schema_json.parse().map_err(|error| refuse(format!("{error}")))?;
         let name = record_name(schema_json).ok_or_else(|| refuse("the root is no named record".to_owned()))?;
-        Ok(Self { id, name: name.into(), schema: Arc::new(schema) })
+        Ok(Self { id, name: name.into(), schema: Arc::new(schema), is_ours: false })
     }
 
     /// Appends envelope and body to `out`; on an error `out` is as it was.
     pub fn encode<T: Serialize>(&self, value: &T, out: &mut Vec<u8>) -> Result<(), Error> {
         let start = out.len();
         envelope::begin(self.id, out);
-        avro::encode(&self.schema, value, out).map_err(|error| {
+        let written = if self.is_ours { ordered::encode(value, out) } else { avro::encode(&self.schema, value, out) };
+        written.map_err(|error| {
             out.truncate(start);
             error.into()
         })
@@ -86,14 +97,20 @@ impl Formats {
 
     /// From now on facts of this kind are written with this schema.
     pub fn write_fact_with(&mut self, kind: FactKind, format: Format) {
-        self.readers.insert(format.id, format.clone());
+        self.read_with(format.clone());
         self.facts.insert(kind, format);
     }
 
-    /// Makes a writer's schema known, so that what was written with it can be read.
-    pub fn learn(&mut self, id: SchemaId, schema_json: &str) -> Result<&Format, Error> {
-        let format = Format::new(id, schema_json)?;
-        Ok(self.readers.entry(id).or_insert(format))
+    /// Makes a schema known that this program has, so that what it wrote can be read.
+    pub fn read_with(&mut self, format: Format) {
+        self.readers.insert(format.id, format);
+    }
+
+    /// Makes a writer's schema known, whoever that is, so that what was written with it can be read.
+    pub fn learn(&mut self, id: SchemaId, schema_json: &str) -> Result<(), Error> {
+        let format = Format::of_others(id, schema_json)?;
+        self.readers.entry(id).or_insert(format);
+        Ok(())
     }
 
     pub fn knows(&self, id: SchemaId) -> bool {
@@ -106,7 +123,7 @@ impl Formats {
         if *format.name != *expected {
             return Err(Error::OtherRecord { id, found: format.name.to_string(), expected: expected.to_owned() });
         }
-        Ok(avro::decode(&format.schema, body)?)
+        Ok(if format.is_ours { ordered::decode(body)? } else { avro::decode(&format.schema, body)? })
     }
 
     pub fn decode_fact<'a>(&self, kind: FactKind, bytes: &'a [u8]) -> Result<Fact<'a>, Error> {
@@ -270,6 +287,29 @@ mod tests {
         assert!(matches!(refused(&formats, &bytes), Error::OtherRecord { .. }));
         bytes[4] = 42;
         assert!(matches!(refused(&formats, &bytes), Error::UnknownSchema(SchemaId(42))));
+    }
+
+    #[test]
+    fn every_fact_has_its_schemas_fields_in_their_order() {
+        let ours = Formats::shipped();
+        for (id, kind) in (1..).map(SchemaId).zip(FactKind::ALL) {
+            let (json, mut others) = (serde_json::from_str(kind.schema_json()).unwrap(), ours.clone());
+            others.readers.clear();
+            others.learn(id, kind.schema_json()).unwrap();
+            let by_name = others.readers[&id].clone();
+            others.facts.insert(kind, by_name);
+            for seed in 0..2_000 {
+                let mut bytes = Vec::new();
+                envelope::begin(id, &mut bytes);
+                bytes.extend(any::Maker::body(&json, seed));
+                let read = others.decode_fact(kind, &bytes).unwrap();
+                assert_eq!(ours.decode_fact(kind, &bytes).unwrap(), read);
+                let mut written = [Vec::new(), Vec::new()];
+                others.encode_fact(&read, &mut written[0]).unwrap();
+                ours.encode_fact(&read, &mut written[1]).unwrap();
+                assert_eq!(written[0], written[1], "{kind}");
+            }
+        }
     }
 
     #[test]

@@ -62,7 +62,7 @@ impl Shelf {
 
     async fn learn(&mut self, cluster: &Cluster, id: SchemaId) {
         let learnt = match cluster.registry.schema(id).await {
-            Ok(Some(json)) => self.formats.learn(id, &json).map(drop).map_err(|error| error.to_string()),
+            Ok(Some(json)) => self.formats.learn(id, &json).map_err(|error| error.to_string()),
             Ok(None) => Err(format!("the registry knows no schema id {}", id.0)),
             Err(error) => Err(error.to_string()),
         };

@@ -102,3 +102,38 @@ pub fn step<O: Operator>(
     let state = events.iter().fold(state, O::evolve);
     (state, events)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::any::Maker;
+    use crate::codec::{avro, ordered};
+
+    fn reads_alike_by_name_and_by_order<O: Operator>() {
+        let json = serde_json::from_str(O::STATE_SCHEMA).unwrap();
+        let schema = O::STATE_SCHEMA.parse().unwrap();
+        for seed in 0..2_000 {
+            let body = Maker::body(&json, seed);
+            let by_name: O::State = avro::decode(&schema, &body).unwrap_or_else(|error| panic!("{}: {error}", O::KIND));
+            let by_order: O::State = ordered::decode(&body).unwrap_or_else(|error| panic!("{}: {error}", O::KIND));
+            assert!(by_name == by_order, "{}: its fields are not in the schema's order", O::KIND);
+            let mut bodies = [Vec::new(), Vec::new()];
+            avro::encode(&schema, &by_name, &mut bodies[0]).unwrap();
+            ordered::encode(&by_name, &mut bodies[1]).unwrap();
+            assert_eq!(bodies[0], bodies[1], "{}: its fields are not in the schema's order", O::KIND);
+        }
+    }
+
+    #[test]
+    fn every_state_has_its_schemas_fields_in_their_order() {
+        reads_alike_by_name_and_by_order::<alert_samples::AlertSamples>();
+        reads_alike_by_name_and_by_order::<attention::Attend>();
+        reads_alike_by_name_and_by_order::<dependents::Dependents>();
+        reads_alike_by_name_and_by_order::<incident::Incidents>();
+        reads_alike_by_name_and_by_order::<level::Levels>();
+        reads_alike_by_name_and_by_order::<notify::Notify>();
+        reads_alike_by_name_and_by_order::<rotation::HandOver>();
+        reads_alike_by_name_and_by_order::<suspects::Suspects>();
+        reads_alike_by_name_and_by_order::<trend::Trend>();
+    }
+}

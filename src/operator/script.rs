@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use super::{Operator, step};
-use crate::codec::{Format, Formats, SchemaId};
+use crate::codec::{Format, Formats, SchemaId, avro};
 use crate::event::{
     ActionRun, Alert, AlertStatus, AlertTrend, Attention, Cause, Deploy, DeployKind, DeployOutcome, Fact, Helped,
     Incident, IncidentAlert, IncidentChange, IncidentState, Level, LogEntry, Mention, Muted, Response, Suspect,
@@ -87,6 +87,9 @@ fn remember<O: Operator>(
     schema.format.encode(&state, &mut bytes).expect("the state fits its schema");
     let read: O::State = schema.formats.decode(&bytes, &schema.format.name).expect("the state can be read again");
     assert_eq!(read, state);
+    let mut by_name = Vec::new();
+    avro::encode(&schema.by_name, &state, &mut by_name).expect("the state fits its schema");
+    assert!(bytes.ends_with(&by_name), "its fields are not in the schema's order");
     if state != O::State::default() {
         run.states.insert(key, state);
     }
@@ -94,6 +97,7 @@ fn remember<O: Operator>(
 
 /// The schema of a state, parsed once.
 struct Schema {
+    by_name: serde_avro_fast::Schema,
     format: Format,
     formats: Formats,
 }
@@ -101,8 +105,10 @@ struct Schema {
 impl Schema {
     fn of<O: Operator>() -> Self {
         let mut formats = Formats::default();
-        let format = formats.learn(SchemaId(1), O::STATE_SCHEMA).expect("the state's schema parses").clone();
-        Self { format, formats }
+        let format = Format::new(SchemaId(1), O::STATE_SCHEMA).expect("the state's schema parses");
+        formats.read_with(format.clone());
+        let by_name = O::STATE_SCHEMA.parse().expect("the state's schema parses");
+        Self { by_name, format, formats }
     }
 }
 

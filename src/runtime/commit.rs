@@ -37,24 +37,23 @@ fn produce(log: &mut dyn Log, program: &Program, task: &Task, pending: &Pending)
     for output in &effects.outputs {
         log.produce(output)?;
     }
-    for (stage, change) in &effects.changes {
-        log.produce(&NewRecord {
-            topic: task.topology.nodes[*stage].changelog.clone(),
-            partition: Some(task.id.partition),
-            timestamp: at,
-            key: Some(change.key.clone()),
-            value: change.state.clone(),
-            headers: Vec::new(),
-        })?;
-    }
-    log.produce(&NewRecord {
+    let last_commit = NewRecord {
         topic: task.topology.nodes[0].changelog.clone(),
         partition: Some(task.id.partition),
         timestamp: at,
         key: Some(LAST_COMMIT.to_vec()),
         value: Some(task.commit_record(pending).to_json()),
         headers: Vec::new(),
-    })?;
+    };
+    // Filled anew for each change, which so costs no allocation.
+    let mut record = last_commit.clone();
+    for (stage, change) in &effects.changes {
+        record.topic.clone_from(&task.topology.nodes[*stage].changelog);
+        record.key.get_or_insert_default().clone_from(&change.key);
+        record.value.clone_from(&change.state);
+        log.produce(&record)?;
+    }
+    log.produce(&last_commit)?;
     for letter in &effects.dead_letters {
         log.produce(&NewRecord {
             topic: program.dead_letters.topic.clone(),

@@ -67,7 +67,7 @@ impl Schemas {
         let learnt = match (self.source)(id) {
             SchemaAnswer::Unavailable(why) => return Err(format!("schema id {} cannot be asked for: {why}", id.0)),
             SchemaAnswer::NotFound => Err("the registry does not know it".to_owned()),
-            SchemaAnswer::Found(json) => self.formats.learn(id, &json).map(drop).map_err(|error| error.to_string()),
+            SchemaAnswer::Found(json) => self.formats.learn(id, &json).map_err(|error| error.to_string()),
         };
         if let Err(error) = learnt {
             tracing::warn!(id = id.0, error, "unknown schema: its records become dead letters");

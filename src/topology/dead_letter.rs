@@ -165,7 +165,8 @@ mod tests {
         let letter = DeadLetter::of(&record, "oncall", Reason::NoKey, "no key".into(), 9);
         assert_eq!(letter.id(), "oncall.alerts.v1/3/17");
         let mut formats = Formats::default();
-        let format = formats.learn(SchemaId(7), SCHEMA).unwrap().clone();
+        let format = Format::new(SchemaId(7), SCHEMA).unwrap();
+        formats.read_with(format.clone());
         let mut bytes = Vec::new();
         Format::encode(&format, &letter, &mut bytes).unwrap();
         assert_eq!(formats.decode::<DeadLetter>(&bytes, &format.name).unwrap(), letter);

@@ -143,8 +143,9 @@ impl Topology {
         let mut ids = (1 + u32::try_from(FactKind::ALL.len()).expect("a handful of facts")..).map(SchemaId);
         let nodes = self.sub_topologies.values().flat_map(|plan| &plan.nodes);
         for (id, node) in ids.by_ref().zip(nodes) {
-            let format = formats.learn(id, node.state_schema)?;
-            states.0.insert(node.name.clone(), format.clone());
+            let format = Format::new(id, node.state_schema)?;
+            formats.read_with(format.clone());
+            states.0.insert(node.name.clone(), format);
         }
         let own: BTreeSet<FactKind> = self.own_facts().collect();
         for (id, kind) in ids.zip(own) {

@@ -35,9 +35,9 @@ use crate::log::client::Connection;
 use crate::log::kafka::KafkaReader;
 use crate::record::{Batch, Offset, Partition, TopicPartition};
 use crate::runtime::{LastCommit, Schemas};
-use crate::topology::journal::{self, Journal, TaskId};
+use crate::topology::journal::JournalPosition;
+use crate::topology::journal::{Journal, TaskId};
 use crate::topology::plan::{StateFormats, Topology};
-use crate::topology::{dead_letter, journal::JournalPosition};
 
 use coverage::Coverage;
 use live::Live;
@@ -61,8 +61,7 @@ impl Site {
     pub async fn connect(topology: Topology, endpoints: &Endpoints) -> Result<Self> {
         let Registered { mut formats, states, journal, dead_letter, source } =
             schemas::look_up(&topology, endpoints).await?;
-        formats.learn(journal.id, journal::SCHEMA)?;
-        formats.learn(dead_letter.id, dead_letter::SCHEMA)?;
+        [&journal, &dead_letter].into_iter().for_each(|format| formats.read_with(format.clone()));
         let (connection, group) = (endpoints.connection.clone(), topology.names.engine_group());
         let reader = KafkaReader::new(&connection, &group)?;
         let (schemas, clock) = (Schemas::new(formats, source), Clock::wall());

@@ -8,7 +8,7 @@ use std::path::Path;
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value as AvroValue;
 use apache_avro::writer::datum::GenericDatumWriter;
-use fairlead::codec::avro;
+use fairlead::codec::{avro, ordered};
 use fairlead::event::{
     ActionRun, Alert, Audit, Cause, Deploy, FactKind, GroupOffset, Incident, MirrorRange, Payload, Response, Rotation,
     Sample, Silence, SlackAction, SlackOutcome,
@@ -111,6 +111,9 @@ where
     let told: T = serde_json::from_str(json).unwrap();
     let mut bytes = Vec::new();
     avro::encode(&schema.fast, &told, &mut bytes).unwrap();
+    let mut by_order = Vec::new();
+    ordered::encode(&told, &mut by_order).unwrap();
+    assert_eq!(by_order, bytes, "its fields are not in the schema's order: {json}");
     let (value, apache_bytes) = apache;
     if has_one_order(value) {
         assert_eq!(&bytes, apache_bytes, "written otherwise by the other library: {json}");
@@ -119,6 +122,7 @@ where
     let reader = GenericDatumReader::builder(&schema.apache).build().unwrap();
     assert_eq!(&reader.read_value(&mut &bytes[..]).unwrap(), value, "read otherwise by the other library");
     assert_eq!(avro::decode::<T>(&schema.fast, apache_bytes).unwrap(), told, "what the other library wrote");
+    assert_eq!(ordered::decode::<T>(apache_bytes).unwrap(), told, "its fields are not in the schema's order");
     assert_eq!(apache_avro::from_value::<T>(value).unwrap(), told);
     let filled: T = serde_json::from_str(&narrow.filled).unwrap();
     assert_eq!(avro::decode::<T>(&narrow.schema.fast, &narrow.bytes).unwrap(), filled, "a default is not the schema's");

@@ -301,7 +301,7 @@ async fn an_action_that_cannot_be_read_becomes_a_dead_letter_and_the_next_one_is
     run_to_the_end(&disk, &fake, &clock, 2 + ACTIONS as i64, "dead letters").await;
     assert_told_once(&fake, "inc", "dead letters");
     let mut formats = Formats::default();
-    formats.learn(SchemaId(1_000), dead_letter::SCHEMA).unwrap();
+    formats.read_with(Format::new(SchemaId(1_000), dead_letter::SCHEMA).unwrap());
     let name = &dead_letter_format().name;
     let letters: Vec<dead_letter::DeadLetter> =
         disk.values("app.dead-letters").iter().map(|value| formats.decode(value, name).unwrap()).collect();

@@ -32,7 +32,7 @@ const ENOUGH: u32 = 4_000;
 
 static LETTERS: LazyLock<Formats> = LazyLock::new(|| {
     let mut formats = Formats::default();
-    formats.learn(SchemaId(900), dead_letter::SCHEMA).unwrap();
+    formats.read_with(Format::new(SchemaId(900), dead_letter::SCHEMA).unwrap());
     formats
 });
 

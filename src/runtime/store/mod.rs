@@ -35,7 +35,7 @@ use super::task::{CommitRecord, LastCommit};
 use crate::record::{Batch, EventTime, Offset, TopicPartition};
 use crate::runtime;
 use crate::topology::engine::{Effects, StageIndex, StateError, StateView, Timer, Woken};
-use crate::topology::stage::Key;
+use crate::topology::stage::{Key, StateChange};
 
 #[derive(Debug, Error)]
 pub enum Error {
@@ -75,6 +75,9 @@ pub struct Store {
 
 /// Entries of one write while all states are gone through: a bound on memory.
 const PIECE: usize = 20_000;
+
+/// Of a state and its note in the index of deadlines: what stands in a batch and in its keys beside key and value.
+const ENTRY_BYTES: usize = 48;
 
 type KeyValue = (Box<[u8]>, Box<[u8]>);
 
@@ -152,7 +155,7 @@ impl Store {
 
     /// The result of one commit, in one batch.
     pub fn apply(&mut self, effects: &Effects, standing: &Standing<'_>) -> Result<(), Error> {
-        let mut batch = WriteBatch::default();
+        let mut batch = WriteBatch::with_capacity_bytes(effects.changes.iter().map(|(_, change)| room(change)).sum());
         let mut first = self.first_timer;
         let mut note = |at: EventTime, stage: StageIndex, key: &[u8], batch: &mut WriteBatch| {
             batch.put(layout::timer(at, self.slots[stage], key), b"");
@@ -400,6 +403,11 @@ impl StateView for Store {
         }
         Ok(due)
     }
+}
+
+/// Of a change in a batch, at most: a batch that grows is copied into ever larger fresh pages.
+fn room(change: &StateChange) -> usize {
+    ENTRY_BYTES + change.key.len() * 2 + change.state.as_ref().map_or(0, Vec::len)
 }
 
 /// Which of the errors it is, that RocksDB tells in words.

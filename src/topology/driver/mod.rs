@@ -69,8 +69,9 @@ struct Task {
 impl TopologyDriver {
     pub fn new(topology: &Topology, batch_records_max: usize) -> Result<Self, Error> {
         let (mut formats, states) = topology.shipped_formats()?;
-        let journal = formats.learn(SchemaId(u32::MAX), journal::SCHEMA)?.clone();
-        let dead_letters = formats.learn(SchemaId(u32::MAX - 1), dead_letter::SCHEMA)?.clone();
+        let journal = Format::new(SchemaId(u32::MAX), journal::SCHEMA)?;
+        let dead_letters = Format::new(SchemaId(u32::MAX - 1), dead_letter::SCHEMA)?;
+        [&journal, &dead_letters].into_iter().for_each(|format| formats.read_with(format.clone()));
         let mut tasks = BTreeMap::new();
         for plan in topology.sub_topologies.values() {
             for partition in (0..plan.partitions).map(Partition) {

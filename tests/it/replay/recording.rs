@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use fairlead::codec::SchemaId;
+use fairlead::codec::{Format, SchemaId};
 use fairlead::event::{Fact, FactKind};
 use fairlead::ingest::{Endpoint, Rules};
 use fairlead::record::{EventTime, Offset, Partition, Topic};
@@ -107,14 +107,15 @@ fn input(topology: &Topology, before: &[Recorded], timestamp: EventTime, fact: F
 
 fn read(topology: &Topology, log: &Log, topics: &replay::Topics) -> Vec<Recorded> {
     let (mut formats, _) = topology.shipped_formats().unwrap();
-    let journal = formats.learn(SchemaId(u32::MAX), journal::SCHEMA).unwrap().name.clone();
+    let journal = Format::new(SchemaId(u32::MAX), journal::SCHEMA).unwrap();
+    formats.read_with(journal.clone());
     let mut all = Vec::new();
     for (place, records) in log.iter().filter(|(place, _)| topics.contains_key(&place.topic)) {
         for (offset, record) in (0..).zip(records) {
             let bytes = record.value.as_deref().unwrap();
             let value = match topics[&place.topic] {
                 Held::Fact(kind) => Value::Fact(formats.decode_fact(kind, bytes).unwrap().into_owned()),
-                Held::Journal => Value::Journal(formats.decode::<Journal>(bytes, &journal).unwrap()),
+                Held::Journal => Value::Journal(formats.decode::<Journal>(bytes, &journal.name).unwrap()),
             };
             all.push(Recorded {
                 topic: place.topic.clone(),
