@@ -42,6 +42,9 @@ struct Head {
     held: Held,
     next: Offset,
     end: Offset,
+    /// A record of this time or a later one is the end. A broker is not asked where that lies: marks of transactions carry the time of
+    /// their commit, and it would answer with one that stands between records of long ago.
+    until: EventTime,
     piece: Batch,
     taken: usize,
 }
@@ -98,14 +101,13 @@ impl Topical {
     }
 
     fn heads(&mut self, wanted: &Topics, (from, to): (EventTime, EventTime)) -> Result<Vec<Head>> {
-        let mut heads = Vec::new();
+        let (mut heads, until) = (Vec::new(), to.plus_ms(DISORDER_MS));
         for (topic, held) in wanted {
             for partition in self.partitions.get(topic).into_iter().flatten() {
-                let high = self.reader.watermarks(partition)?.high;
+                let end = self.reader.watermarks(partition)?.high;
                 let next = self.reader.offset_at(partition, from)?;
-                let end = self.reader.offset_at(partition, to.plus_ms(DISORDER_MS))?.min(high);
                 let (partition, held) = (partition.clone(), *held);
-                heads.push(Head { partition, held, next, end, piece: Batch::default(), taken: 0 });
+                heads.push(Head { partition, held, next, end, until, piece: Batch::default(), taken: 0 });
             }
         }
         Ok(heads)
@@ -156,6 +158,8 @@ impl Head {
             self.piece.clear();
             self.taken = 0;
             let next = reader.read(&self.partition, self.next, PIECE_BYTES, PIECE_WAIT, &mut self.piece)?;
+            let beyond = self.piece.iter().find(|record| record.timestamp >= self.until);
+            self.end = beyond.map_or(self.end, |record| record.offset.min(self.end));
             if next > self.next {
                 (self.next, moved) = (next, Instant::now());
             } else if moved.elapsed() > PATIENCE {
