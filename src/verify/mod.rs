@@ -35,8 +35,7 @@ use crate::log::client::Connection;
 use crate::log::kafka::KafkaReader;
 use crate::record::{Batch, Offset, Partition, TopicPartition};
 use crate::runtime::{LastCommit, Schemas};
-use crate::topology::journal::JournalPosition;
-use crate::topology::journal::{Journal, TaskId};
+use crate::topology::journal::{Journal, JournalPosition, TaskId};
 use crate::topology::plan::{StateFormats, Topology};
 
 use coverage::Coverage;
