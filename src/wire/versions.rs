@@ -35,6 +35,12 @@ const CALLS: &[Call] = &[
     Call(ApiKey::IncrementalAlterConfigs, 0, 1, "IncrementalAlterConfigs"),
     Call(ApiKey::ConsumerGroupDescribe, 0, 1, "ConsumerGroupDescribe"),
     Call(ApiKey::ShareGroupDescribe, 1, 1, "ShareGroupDescribe"),
+    Call(ApiKey::DescribeTransactions, 0, 0, "DescribeTransactions"),
+    // As librdkafka speaks them, who goes on with the id: below what KIP-890 changed.
+    Call(ApiKey::InitProducerId, 0, 4, "InitProducerId"),
+    Call(ApiKey::AddPartitionsToTxn, 0, 3, "AddPartitionsToTxn"),
+    Call(ApiKey::AddOffsetsToTxn, 0, 3, "AddOffsetsToTxn"),
+    Call(ApiKey::EndTxn, 0, 3, "EndTxn"),
 ];
 
 /// Of one broker: what it serves, as it told when the connection was opened.

@@ -77,8 +77,10 @@ pub struct KafkaLog {
 impl KafkaLog {
     /// Fences older producers of this id, then joins the group.
     pub fn join(connection: &Connection, identity: &Identity, topics: &[Topic]) -> Result<Self, Error> {
-        let transactions = Transactions::new(connection, &identity.transactional_id)?;
-        let reader = KafkaReader::new(connection, &identity.group)?;
+        let mut reader = KafkaReader::new(connection, &identity.group)?;
+        let Identity { group, transactional_id, writes, .. } = identity;
+        let held_up = || reader.held_up(writes, HELD_UP);
+        let transactions = Transactions::new(connection, transactional_id, Some(group), held_up)?;
         let member = Member::join(connection, &identity.group, topics, identity.instance_id.as_deref())?;
         let (connection, identity, topics) = (connection.clone(), identity.clone(), topics.to_vec());
         let mut log = Self { connection, identity, topics, member, rejoined: None, lost: false, transactions, reader };
@@ -197,7 +199,8 @@ impl Log for KafkaLog {
                 self.lost = true;
             }
         }
-        self.transactions.renew()?;
+        let Identity { group, writes, .. } = &self.identity;
+        self.transactions.renew(Some(group), || self.reader.held_up(writes, HELD_UP))?;
         self.clear()
     }
 

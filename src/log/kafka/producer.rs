@@ -2,7 +2,7 @@
 //!
 //! librdkafka speaks the old transaction protocol (no KIP-890 part 2): an EndTxn that was delayed and repeated may end a
 //! *later* transaction. So a producer that saw a transport error or a time-out inside a transaction is used for no other:
-//! [`Transactions::is_suspect`] tells, and the caller renews it.
+//! [`Transactions::is_suspect`] tells, and the caller renews it. While it is in one it is given up at once (`leftovers`).
 //!
 //! A coordinator that ends a transaction for being open too long fences its producer as if a newer one had come. So a fence is
 //! a twin's doing only if our own transaction cannot have timed out; after a pause (a stopped process, a closed lid) it can, and
@@ -30,7 +30,7 @@ pub use relay::Delivered;
 use crate::log::Error;
 use crate::log::client::{Connection, unusable};
 use crate::log::token::Login;
-use crate::record::NewRecord;
+use crate::record::{NewRecord, TopicPartition};
 
 /// The coordinator aborts a transaction that takes longer. No longer than the group's session by default.
 const TRANSACTION: Duration = Duration::from_secs(10);
@@ -107,7 +107,8 @@ pub struct Transactions {
     purpose: Use,
     /// Weight of all that was relayed through this producer.
     relayed: u64,
-    producer: BaseProducer<TransactionContext>,
+    /// None once it is given up, until it is renewed.
+    producer: Option<BaseProducer<TransactionContext>>,
     login: Login,
     seen: Arc<Seen>,
     began: Option<Began>,
@@ -132,15 +133,30 @@ impl Began {
 }
 
 impl Transactions {
-    pub fn new(connection: &Connection, transactional_id: &str) -> Result<Self, Error> {
-        Self::with(connection, transactional_id, Use::Records)
+    /// Fences every older producer of this id, and commits what its last transaction left open if it was committed. `group`: whose offsets
+    /// its transactions commit; `held_up`: where something is
+    /// open, of all partitions that are written to.
+    pub fn new(
+        connection: &Connection,
+        transactional_id: &str,
+        group: Option<&str>,
+        held_up: impl FnOnce() -> Result<Vec<TopicPartition>, Error> + Send,
+    ) -> Result<Self, Error> {
+        Self::with(connection, transactional_id, Use::Records, group, held_up)
     }
 
-    fn with(connection: &Connection, transactional_id: &str, purpose: Use) -> Result<Self, Error> {
+    fn with(
+        connection: &Connection,
+        transactional_id: &str,
+        purpose: Use,
+        group: Option<&str>,
+        held_up: impl FnOnce() -> Result<Vec<TopicPartition>, Error> + Send,
+    ) -> Result<Self, Error> {
+        let is_whole = leftovers::commit_leftovers(connection, transactional_id, group, held_up)?;
         let (producer, login, seen) = create(connection, transactional_id, purpose)?;
         let (connection, transactional_id) = (connection.clone(), transactional_id.to_owned());
-        let (began, suspect, timed_out, unsure) = (None, false, false, true);
-        let relayed = 0;
+        let (began, suspect, timed_out, unsure) = (None, false, false, !is_whole);
+        let (producer, relayed) = (Some(producer), 0);
         Ok(Self {
             connection,
             transactional_id,
@@ -156,11 +172,56 @@ impl Transactions {
         })
     }
 
-    /// Fences every older producer of this id and ends its open transaction; what it left is still to be cleared.
-    pub fn renew(&mut self) -> Result<(), Error> {
-        (self.producer, self.login, self.seen) = create(&self.connection, &self.transactional_id, self.purpose)?;
+    /// As [`Transactions::new`]. What else it left is still to be cleared.
+    pub fn renew(
+        &mut self,
+        group: Option<&str>,
+        held_up: impl FnOnce() -> Result<Vec<TopicPartition>, Error> + Send,
+    ) -> Result<(), Error> {
+        self.give_up();
+        let is_whole = leftovers::commit_leftovers(&self.connection, &self.transactional_id, group, held_up)?;
+        let (producer, login, seen) = create(&self.connection, &self.transactional_id, self.purpose)?;
+        (self.producer, self.login, self.seen) = (Some(producer), login, seen);
         (self.began, self.suspect, self.timed_out, self.relayed) = (None, false, false, 0);
+        self.unsure &= !is_whole;
         Ok(())
+    }
+
+    /// Nothing of it reaches a broker any more: what it had begun is aborted by who renews it, or for its age.
+    fn give_up(&mut self) {
+        self.producer = None;
+        (self.suspect, self.unsure) = (true, true);
+    }
+
+    fn producer(&self) -> Result<&BaseProducer<TransactionContext>, Error> {
+        self.producer.as_ref().ok_or_else(|| Error::UnknownOutcome("the producer is to be renewed".into()))
+    }
+
+    /// All that librdkafka has to tell, which waits to be asked for.
+    fn hear(&self) {
+        let Some(producer) = &self.producer else { return };
+        loop {
+            let waiting = producer.in_flight_count();
+            producer.poll(Duration::ZERO); // serves one event
+            if producer.in_flight_count() >= waiting {
+                return;
+            }
+        }
+    }
+
+    /// A record whose request broke off passes for stored once a later one of its partition is; it may be lost (`ingest::send`). And
+    /// the commit before may not be whole yet.
+    fn broken(&mut self, when: &str) -> Error {
+        match self.purpose {
+            Use::Records => self.give_up(),
+            // Handles of its topics are about; who relays throws all of it away.
+            Use::Relay => self.suspect = true,
+        }
+        Error::UnknownOutcome(format!("a connection broke {when}"))
+    }
+
+    fn is_broken(&self) -> bool {
+        self.seen.hazard.load(Ordering::Relaxed)
     }
 
     /// The last fence came when our own transaction may have been ended for its age.
@@ -170,7 +231,10 @@ impl Transactions {
 
     /// To be called from time to time, used or not.
     pub fn refresh(&mut self) -> Result<(), Error> {
-        self.login.refresh(self.producer.client())
+        match &self.producer {
+            Some(producer) => self.login.refresh(producer.client()),
+            None => Ok(()),
+        }
     }
 
     /// What the last transaction left may be open after all: to be renewed, and cleared.
@@ -180,8 +244,10 @@ impl Transactions {
 
     /// A connection broke since the last commit was begun, which was told: its markers may not have been written yet.
     pub fn broke_after_commit(&self) -> bool {
-        self.producer.poll(Duration::ZERO); // what is told waits to be asked for
-        self.began.is_none() && self.seen.hazard.load(Ordering::Relaxed)
+        if self.began.is_none() {
+            self.hear();
+        }
+        self.began.is_none() && self.is_broken()
     }
 
     pub fn is_suspect(&self) -> bool {
@@ -190,10 +256,12 @@ impl Transactions {
 
     pub fn begin(&mut self) -> Result<(), Error> {
         self.refresh()?;
-        self.producer.poll(Duration::ZERO);
-        self.seen.hazard.store(false, Ordering::Relaxed);
+        self.hear();
+        if self.is_broken() {
+            return Err(self.broken("since the last commit"));
+        }
         self.failed_delivery();
-        self.producer.begin_transaction().map_err(|error| self.judge_kafka(error))?;
+        self.producer()?.begin_transaction().map_err(|error| self.judge_kafka(error))?;
         (self.began, self.unsure) = (Some(Began::now()), true);
         Ok(())
     }
@@ -209,13 +277,17 @@ impl Transactions {
                     headers.insert(Header { key: &header.name, value: header.value.as_deref() })
                 }));
             }
-            match self.producer.send(base) {
+            let producer = self.producer()?;
+            match producer.send(base) {
                 Ok(()) => return Ok(()),
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => self.producer.poll(SLICE),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => producer.poll(SLICE),
                 Err((error, _)) => {
-                    self.producer.poll(Duration::ZERO);
+                    producer.poll(Duration::ZERO);
                     return Err(self.denied().unwrap_or_else(|| self.judge_kafka(error)));
                 }
+            }
+            if self.is_broken() {
+                return Err(self.broken("inside the transaction"));
             }
             if self.expired() {
                 return Err(Error::Abort("the producer's queue did not empty within the transaction's time".into()));
@@ -240,6 +312,12 @@ impl Transactions {
                 return Err(if fenced { self.fenced(told) } else { Error::Abort(told) });
             }
             if empty {
+                self.hear();
+            }
+            if self.is_broken() {
+                return Err(self.broken("inside the transaction"));
+            }
+            if empty {
                 return Ok(());
             }
             if self.expired() {
@@ -252,13 +330,8 @@ impl Transactions {
     /// Of a member, with its offsets; `None`: records alone.
     pub fn commit(&mut self, read: Option<(&TopicPartitionList, &ConsumerGroupMetadata, &str)>) -> Result<(), Error> {
         self.drain()?;
-        if self.seen.hazard.load(Ordering::Relaxed) {
-            // A record whose request broke off passes for stored once a later one of its partition is; it may be lost (`ingest::send`).
-            self.suspect = true;
-            return Err(Error::Abort("a connection broke inside the transaction".into()));
-        }
         if let Some((offsets, group, name)) = read.filter(|(offsets, ..)| offsets.count() > 0) {
-            let sent = self.producer.send_offsets_to_transaction(offsets, group, COMMIT);
+            let sent = self.producer()?.send_offsets_to_transaction(offsets, group, COMMIT);
             sent.map_err(|error| match error.rdkafka_error_code() {
                 Some(RDKafkaErrorCode::GroupAuthorizationFailed) => denied("Read", &format!("group {name}")),
                 _ => self.judge_kafka(error),
@@ -270,29 +343,31 @@ impl Transactions {
             return Err(Error::Abort("the transaction took longer than its time".into()));
         }
         let until = Instant::now() + COMMIT;
+        let producer = self.producer()?;
         let outcome = loop {
-            match native::commit(&self.producer, Duration::from_secs(1)) {
-                Err(error) if error.retriable && Instant::now() < until => self.producer.poll(SLICE),
+            match native::commit(producer, Duration::from_secs(1)) {
+                Err(error) if error.retriable && Instant::now() < until => producer.poll(SLICE),
                 outcome => break outcome,
             }
         };
-        self.producer.poll(Duration::ZERO);
-        self.suspect |= self.seen.hazard.load(Ordering::Relaxed);
+        producer.poll(Duration::ZERO);
+        self.suspect |= self.is_broken();
         let outcome = outcome.map_err(|error| self.judge_end(&error));
         (self.began, self.unsure) = (None, outcome.is_err());
         outcome
     }
 
     pub fn abort(&mut self) -> Result<(), Error> {
-        if self.began.is_none() {
+        let Some(producer) = self.producer.as_ref().filter(|_| self.began.is_some()) else {
+            self.began = None;
             return Ok(());
-        }
+        };
         let until = Instant::now() + COMMIT;
         loop {
             // Purged messages are told by delivery reports, which the poll serves.
-            match native::abort(&self.producer, Duration::from_millis(100)) {
+            match native::abort(producer, Duration::from_millis(100)) {
                 Ok(()) => break,
-                Err(error) if error.retriable && Instant::now() < until => self.producer.poll(SLICE),
+                Err(error) if error.retriable && Instant::now() < until => producer.poll(SLICE),
                 Err(error) => {
                     let error = self.judge_end(&error);
                     self.began = None;
@@ -301,7 +376,7 @@ impl Transactions {
             }
         }
         self.began = None;
-        self.suspect |= self.seen.hazard.load(Ordering::Relaxed);
+        self.suspect |= self.is_broken();
         Ok(())
     }
 

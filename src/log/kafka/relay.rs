@@ -10,7 +10,7 @@ use crate::log::client::Connection;
 use crate::log::{Error, Reader};
 use crate::record::{Batch, EventTime, NewRecord, Offset, Topic, TopicPartition};
 
-/// Order of calls: `clear`; any `progress`; then `add`, `take`, and `begin`, any `relay` and `produce`, `commit`; again. After an error it is
+/// Order of calls: any `progress`; then `add`, `take`, and `begin`, any `relay` and `produce`, `commit`; again. After an error it is
 /// thrown away: a new one finds on the target what became of it.
 pub struct KafkaRelay {
     topics: Vec<(Topic, TopicHandle)>,
@@ -27,18 +27,22 @@ pub struct KafkaRelay {
 const SERVED_EVERY: usize = 256 << 10;
 
 impl KafkaRelay {
-    /// Fences every older producer of this id and ends its open transaction. `group` is only a name for quotas and access rules.
-    pub fn new(from: &Connection, to: &Connection, group: &str, transactional_id: &str) -> Result<Self, Error> {
-        let transactions = Transactions::relaying(to, transactional_id)?;
-        let reader = KafkaReader::new(to, group)?;
+    /// Fences every older producer of this id and ends its open transaction, with what a broker left open of it on the partitions that are
+    /// `written` to. `group` is only a name for quotas and access rules.
+    pub fn new(
+        (from, to): (&Connection, &Connection),
+        group: &str,
+        transactional_id: &str,
+        written: &[TopicPartition],
+    ) -> Result<Self, Error> {
+        let mut reader = KafkaReader::new(to, group)?;
+        let held_up = || reader.held_up_among(written, HELD_UP);
+        let mut transactions = Transactions::relaying(to, transactional_id, held_up)?;
+        if transactions.is_unsure() {
+            transactions.clear(&reader.held_up_among(written, HELD_UP)?, None)?;
+        }
         let source = KafkaSource::new(from, group)?;
         Ok(Self { topics: Vec::new(), targets: Vec::new(), transactions, reader, source, handed: 0 })
-    }
-
-    /// What a broker left open of our predecessor's transaction on these partitions is ended, before anything is read or written.
-    pub fn clear(&mut self, partitions: &[TopicPartition]) -> Result<(), Error> {
-        let held_up = self.reader.held_up_among(partitions, HELD_UP)?;
-        self.transactions.clear(&held_up, None)
     }
 
     /// Reads a partition of the target, committed, from there to its true end; answers where that was.

@@ -16,8 +16,9 @@ pub struct KafkaWriter {
 impl KafkaWriter {
     /// Fences every older producer of this id and ends its open transaction: what that committed can be read afterwards.
     pub fn new(connection: &Connection, identity: &Identity) -> Result<Self, Error> {
-        let transactions = Transactions::new(connection, &identity.transactional_id)?;
-        let reader = KafkaReader::new(connection, &identity.group)?;
+        let mut reader = KafkaReader::new(connection, &identity.group)?;
+        let held_up = || reader.held_up(&identity.writes, HELD_UP);
+        let transactions = Transactions::new(connection, &identity.transactional_id, None, held_up)?;
         let mut writer = Self { transactions, reader, topics: identity.writes.clone() };
         writer.clear()?;
         Ok(writer)
@@ -48,7 +49,7 @@ impl KafkaWriter {
     }
 
     pub fn renew(&mut self) -> Result<(), Error> {
-        self.transactions.renew()?;
+        self.transactions.renew(None, || self.reader.held_up(&self.topics, HELD_UP))?;
         self.clear()
     }
 

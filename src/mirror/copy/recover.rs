@@ -78,12 +78,12 @@ impl<'a> Worker<'a> {
     /// Fences whoever had the shard, ends what was left open, reads how far the shard is, and goes on there.
     pub fn start(shared: &'a Shared, number: i32, memory: &mut Memory, stop: &'a AtomicBool) -> Result<Self, Ended> {
         let flow = &shared.flow;
-        let mut relay = KafkaRelay::new(&flow.from, &flow.to, &flow.group, &flow.transactional_id(number))?;
         let offsets = TopicPartition::new(&flow.offsets, Partition(number));
         let pairs = (flow.pairs)(stop)?;
         let mut written: Vec<_> = own(shared, number, &pairs).map(|(_, _, _, to)| to).collect();
         written.push(offsets.clone());
-        relay.clear(&written)?;
+        let (between, id) = ((&flow.from, &flow.to), flow.transactional_id(number));
+        let mut relay = KafkaRelay::new(between, &flow.group, &id, &written)?;
         memory.catch_up(flow, &offsets, &mut relay)?;
         let mut worker = Self::new((shared, stop), number, offsets, relay);
         worker.take_up(&pairs, &memory.frontiers)?;

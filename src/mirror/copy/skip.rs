@@ -26,9 +26,9 @@ pub struct Skipped {
 pub fn skip(flow: &Flow, topic: &str, partition: i32, to: i64) -> Result<Skipped, Ended> {
     let key = flow_partition(&flow.name, topic, partition);
     let number = i32::from(shard_of(&key, flow.shards));
-    let mut relay = KafkaRelay::new(&flow.from, &flow.to, &flow.group, &flow.transactional_id(number))?;
     let offsets = TopicPartition::new(&flow.offsets, Partition(number));
-    relay.clear(std::slice::from_ref(&offsets))?;
+    let (between, id) = ((&flow.from, &flow.to), flow.transactional_id(number));
+    let mut relay = KafkaRelay::new(between, &flow.group, &id, std::slice::from_ref(&offsets))?;
     let mut memory = Memory::default();
     memory.catch_up(flow, &offsets, &mut relay)?;
     let Some(frontier) = memory.frontiers.get(&key).cloned() else {

@@ -13,6 +13,7 @@ mod records;
 #[cfg(test)]
 mod tests;
 mod topics;
+mod transactions;
 
 use std::collections::BTreeMap;
 

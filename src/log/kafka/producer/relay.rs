@@ -14,7 +14,7 @@ use super::super::native::{self, Cargo, Message, Origin, TopicHandle};
 use super::{SLICE, Transactions, Use};
 use crate::log::Error;
 use crate::log::client::Connection;
-use crate::record::EventTime;
+use crate::record::{EventTime, TopicPartition};
 
 /// With reports of all deliveries a flush waits for those that nobody has asked for yet.
 const RELAY_SLICE: Duration = Duration::from_millis(1);
@@ -73,19 +73,23 @@ pub fn configure(config: &mut ClientConfig) -> &mut ClientConfig {
 }
 
 impl Transactions {
-    /// One that can relay. Fences every older producer of this id.
-    pub fn relaying(connection: &Connection, transactional_id: &str) -> Result<Self, Error> {
-        Self::with(connection, transactional_id, Use::Relay)
+    /// One that can relay.
+    pub fn relaying(
+        connection: &Connection,
+        transactional_id: &str,
+        held_up: impl FnOnce() -> Result<Vec<TopicPartition>, Error> + Send,
+    ) -> Result<Self, Error> {
+        Self::with(connection, transactional_id, Use::Relay, None, held_up)
     }
 
     pub fn handle(&self, topic: &str) -> Result<TopicHandle, Error> {
-        TopicHandle::new(&self.producer, topic).map_err(Error::Fatal)
+        TopicHandle::new(self.producer()?, topic).map_err(Error::Fatal)
     }
 
     /// Hands a message over as it is; answers what it weighs.
     pub fn relay(&mut self, to: &TopicHandle, partition: i32, message: Message, at: EventTime) -> Result<usize, Error> {
         let weight = message.weight();
-        native::relay(&self.producer, (to, partition), at, message).map_err(|code| match code {
+        native::relay(self.producer()?, (to, partition), at, message).map_err(|code| match code {
             RDKafkaErrorCode::UnknownPartition | RDKafkaErrorCode::UnknownTopic => {
                 Error::Abort(format!("the partition to write to is not there: {code}"))
             }
@@ -114,7 +118,7 @@ impl Transactions {
     pub fn serve(&self) {
         loop {
             let before = self.reports();
-            self.producer.poll(Duration::ZERO); // serves one event
+            self.producer.iter().for_each(|producer| producer.poll(Duration::ZERO)); // serves one event
             if self.reports() == before {
                 return;
             }
@@ -133,17 +137,18 @@ impl Transactions {
 
     /// Waits a little for deliveries; true when nothing is on its way any more.
     pub(super) fn delivers(&self) -> bool {
+        let Some(producer) = &self.producer else { return true };
         if self.purpose != Use::Relay {
-            return native::flush(&self.producer, SLICE);
+            return native::flush(producer, SLICE);
         }
         // While a flush lasts, librdkafka's threads turn without a pause for every partition that waits for an answer. So it is asked for
         // in short, to send what waits for more, and the answers are waited for without it.
-        if native::flush(&self.producer, RELAY_SLICE) {
+        if native::flush(producer, RELAY_SLICE) {
             return true;
         }
         for _ in 0..RELAY_SLICES {
             self.pause();
-            if self.producer.in_flight_count() == 0 {
+            if producer.in_flight_count() == 0 {
                 return true;
             }
         }
