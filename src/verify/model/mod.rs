@@ -10,6 +10,7 @@
 //! was made, what was told while a rule dropped alerts by more than their names. `recompute` has that, with the journal's help.
 //! Alerts of one fingerprint that were told out of order, and incidents whose first revision retention has taken, are left out.
 //! Only what the group has committed must have had its effect; a deadline must have been met if an alert after it was processed.
+//! Effects are read before what they came of, so that of an application that runs on none is met whose cause is not.
 //!
 //! Memory: some 200 bytes an alert's fingerprint, a deploy, and an incident.
 
@@ -60,45 +61,59 @@ pub fn check(
         };
         let topics: Vec<_> = outputs.iter().filter(is_incident).cloned().collect();
         let mut inputs = Inputs::default();
+        let letters = read_letters(site, &plan)?;
+        let mut incidents = Vec::with_capacity(topics.len());
+        for topic in &topics {
+            incidents.push((topic, read_incidents(site, topic, &mut inputs.count, report)?));
+        }
         inputs.read(site, &plan, processed, &settings)?;
-        check_dead_letters(site, &plan, &inputs, report)?;
-        for topic in topics {
-            let incidents = read_incidents(site, &topic, &mut inputs.count, report)?;
-            Opinion { site, settings: &settings, inputs: &inputs, now }.check(&topic, &incidents, report);
+        check_letters(site, &letters, &inputs, report);
+        for (topic, incidents) in incidents {
+            Opinion { site, settings: &settings, inputs: &inputs, now }.check(topic, &incidents, report);
         }
         report.model = Some(inputs.count);
     }
     Ok(())
 }
 
-fn check_dead_letters(site: &mut Site, plan: &SubTopologyPlan, inputs: &Inputs, report: &mut Report) -> Result<()> {
+/// The plan's dead letters: which record each is of, and where they begin.
+struct Letters {
+    place: TopicPartition,
+    low: Offset,
+    of: Vec<(Offset, String)>,
+}
+
+fn read_letters(site: &mut Site, plan: &SubTopologyPlan) -> Result<Letters> {
     let place = TopicPartition::new(&site.topology.names.dead_letters(), Partition(0));
-    let (mut letters, mut found) = (BTreeSet::new(), Vec::new());
+    let mut of = Vec::new();
     let (formats, name) = (&site.schemas.formats, &site.dead_letter.name);
     let ends = each_record(&mut site.reader, &place, |record| {
         let letter: Option<DeadLetter> = record.value.and_then(|value| formats.decode(value, name).ok());
-        let Some(letter) = letter.filter(|letter| letter.reader == plan.name) else { return Ok(()) };
-        if !inputs.rubbish.contains_key(&letter.id()) {
-            found.push((
-                Some(record.offset),
-                "no dead letter".to_owned(),
-                format!("one of {}, which is a fact or not kept any more", letter.id()),
-            ));
-        } else if !letters.insert(letter.id()) {
-            found.push((Some(record.offset), format!("one dead letter of {}", letter.id()), "another one".to_owned()));
-        }
+        of.extend(letter.filter(|letter| letter.reader == plan.name).map(|letter| (record.offset, letter.id())));
         Ok(())
     })?;
-    if ends.low == Offset(0) {
-        let missing = inputs.rubbish.iter().filter(|(id, processed)| **processed && !letters.contains(*id));
+    Ok(Letters { place, low: ends.low, of })
+}
+
+fn check_letters(site: &Site, Letters { place, low, of }: &Letters, inputs: &Inputs, report: &mut Report) {
+    let (mut seen, mut found) = (BTreeSet::new(), Vec::new());
+    for (offset, id) in of {
+        if !inputs.rubbish.contains_key(id) {
+            let told = format!("one of {id}, which is a fact or not kept any more");
+            found.push((Some(*offset), "no dead letter".to_owned(), told));
+        } else if !seen.insert(id) {
+            found.push((Some(*offset), format!("one dead letter of {id}"), "another one".to_owned()));
+        }
+    }
+    if *low == Offset(0) {
+        let missing = inputs.rubbish.iter().filter(|(id, processed)| **processed && !seen.contains(*id));
         found.extend(
             missing.map(|(id, _)| (None, format!("a dead letter of {id}, which is no fact"), "none".to_owned())),
         );
     }
     for (offset, expected, told) in found {
-        report.differs(site.difference(Kind::Model, (&place, offset), expected, told));
+        report.differs(site.difference(Kind::Model, (place, offset), expected, told));
     }
-    Ok(())
 }
 
 fn read_incidents(
