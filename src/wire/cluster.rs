@@ -229,7 +229,11 @@ pub struct Patience {
 impl Patience {
     /// `what` is being done, for the error.
     pub fn to(what: impl Into<String>) -> Patience {
-        Patience { what: what.into(), until: Instant::now() + PATIENCE, pause: PAUSE_MIN }
+        Patience::within(PATIENCE, what)
+    }
+
+    pub fn within(patience: Duration, what: impl Into<String>) -> Patience {
+        Patience { what: what.into(), until: Instant::now() + patience, pause: PAUSE_MIN }
     }
 
     /// Returns after a pause if so, and with the error otherwise.

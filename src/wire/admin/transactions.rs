@@ -3,6 +3,7 @@
 //! Not here: when that is right (`src/log/kafka/producer/leftovers.rs`), and records.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
@@ -20,6 +21,8 @@ use crate::wire::cluster::{Patience, Whom};
 use crate::wire::connection::Failure;
 use crate::wire::error::{Error, Refusal};
 
+/// Nothing has begun yet: who is told that nobody answers has other things to do meanwhile.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Of FindCoordinator: a transactional id's.
 const OF_TRANSACTIONS: i8 = 1;
 /// From it on, many keys can be asked for at once.
@@ -34,7 +37,7 @@ impl Admin {
     /// Whether the last transaction of an id was committed, as its coordinator has decided; what that one is still about to write is waited
     /// for. False of one that is open, was aborted, or is not known.
     pub async fn was_committed(&self, id: &str) -> Result<bool, Error> {
-        let mut patience = Patience::to(LOOK.what);
+        let mut patience = Patience::within(PATIENCE, LOOK.what);
         loop {
             let ids = vec![transactional_id(id)];
             let make = |_| DescribeTransactionsRequest::default().with_transactional_ids(ids.clone());

@@ -7,7 +7,7 @@ use fairlead::clock::Clock;
 use fairlead::log::admin::{TopicPlan, ensure_topics};
 use fairlead::log::client::Connection;
 use fairlead::log::kafka::{Identity, KafkaLog, KafkaReader};
-use fairlead::log::{Error, Log, Reader};
+use fairlead::log::{Committed, Error, Log, Reader};
 use fairlead::record::{Batch, NewRecord, Offset, Partition, Topic, TopicPartition};
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -42,7 +42,7 @@ fn leave_open(connection: &Connection, identity: &Identity, input: &TopicPartiti
     producer.send_offsets_to_transaction(&offsets, &member.group_metadata().unwrap(), CALL).unwrap();
 }
 
-/// A topic of one partition on a broker of its own, a member that writes to it, and what is on it at last.
+/// A topic, mostly of one partition, on a broker of its own, a member that writes to it, and what is on it at last.
 struct Left {
     kafka: Kafka,
     connection: Connection,
@@ -52,9 +52,13 @@ struct Left {
 
 impl Left {
     fn new() -> Left {
+        Left::on(1)
+    }
+
+    fn on(partitions: i32) -> Left {
         let kafka = Kafka::start_own(&[]);
         let (connection, topic) = (Connection::new(kafka.bootstrap()), Topic::from("left"));
-        let plan = TopicPlan { name: "left".into(), partitions: 1, replication: Some(1), config: [].into() };
+        let plan = TopicPlan { name: "left".into(), partitions, replication: Some(1), config: [].into() };
         tokio::runtime::Runtime::new().unwrap().block_on(ensure_topics(&connection, &[plan])).unwrap();
         let (group, transactional_id, writes) = ("group".into(), "group.a".into(), vec![topic.clone()]);
         let identity = Identity { group, transactional_id, instance_id: None, writes };
@@ -77,11 +81,15 @@ impl Left {
     }
 
     fn values(&self) -> Vec<String> {
+        self.values_of(&self.place)
+    }
+
+    fn values_of(&self, place: &TopicPartition) -> Vec<String> {
         let mut reader = KafkaReader::new(&self.connection, "group").unwrap();
-        let end = reader.watermarks(&self.place).unwrap().high;
+        let end = reader.watermarks(place).unwrap().high;
         let (mut batch, mut next) = (Batch::default(), Offset(0));
         until("all of it", || {
-            next = reader.read(&self.place, next, 1 << 20, Duration::from_millis(100), &mut batch).unwrap();
+            next = reader.read(place, next, 1 << 20, Duration::from_millis(100), &mut batch).unwrap();
             (next >= end).then_some(())
         });
         batch.iter().map(|record| String::from_utf8_lossy(record.value.unwrap_or_default()).into_owned()).collect()
@@ -145,6 +153,34 @@ fn a_commit_after_which_the_connection_broke_is_in_doubt_and_holds() {
     until("a new producer", || log.renew_producer().ok());
     assert!(!log.must_renew() && !log.in_doubt());
     assert_eq!(left.values(), ["told"]);
+}
+
+/// A commit is told before its markers are written. A broker that is killed over them, and back at once, writes the rest on those
+/// partitions only that have a leader by then.
+#[test]
+fn a_commit_that_was_told_is_whole_although_its_broker_was_killed_over_it() {
+    const PARTITIONS: i32 = 400;
+    let mut left = Left::on(PARTITIONS);
+    let places: Vec<_> = (0..PARTITIONS).map(|n| TopicPartition::new(&left.place.topic, Partition(n))).collect();
+    let mut log = left.join();
+    log.begin().unwrap();
+    for place in &places {
+        log.produce(&NewRecord { partition: Some(place.partition), ..left.record("told") }).unwrap();
+    }
+    let committed = Committed { offset: Offset(1), metadata: "first".to_owned() };
+    log.commit(&[(left.place.clone(), committed.clone())]).unwrap();
+    left.kafka.kill();
+    left.kafka.start();
+
+    drop(log);
+    let mut log = left.join();
+    assert_eq!(log.committed(std::slice::from_ref(&left.place)).unwrap(), [Some(committed)]);
+    log.begin().unwrap();
+    log.produce(&left.record("after")).unwrap();
+    log.commit(&[]).unwrap();
+    assert_eq!(left.values(), ["told", "after"]);
+    let lost: Vec<_> = places[1..].iter().filter(|place| left.values_of(place) != ["told"]).collect();
+    assert!(lost.is_empty(), "the record is lost or doubled: {lost:?}");
 }
 
 #[test]
