@@ -30,11 +30,14 @@ use harness::apache::Kafka;
 use harness::load::Load;
 use harness::site::{SESSION_MS, Site};
 use memory::Watch;
-use plan::{Kind, Member, Round, plan};
+use plan::{Disturbance, Kind, Member, Round, plan};
 use report::{Memory, Report, Tally};
 
 /// Between two records, on average: a hundred a second.
 const LOAD_PAUSE_MS: u64 = 10;
+/// Longer than the broker is away: members keep their places, and are not taken for their own twins.
+const KILLS_SESSION_MS: u32 = 45_000;
+const BETWEEN_KILLS: Duration = Duration::from_millis(2_500);
 
 #[derive(Parser)]
 struct Args {
@@ -44,6 +47,9 @@ struct Args {
     /// How long it is disturbed; every kind of disturbance needs three
     #[arg(long, default_value_t = 30.0)]
     minutes: f64,
+    /// Instead of the plan: the broker alone is killed so many times, and all is proved after each time, under load
+    #[arg(long, conflicts_with = "minutes")]
+    kills: Option<u32>,
     /// The report as JSON, besides the table
     #[arg(long)]
     json: Option<PathBuf>,
@@ -56,14 +62,20 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let (seed, minutes) = (args.seed.unwrap_or_else(now), args.minutes);
-    let again = format!("the same plan again: make longhaul SEED={seed} MINUTES={minutes}");
-    println!("seed {seed}, {minutes} minutes");
+    let again = match args.kills {
+        Some(kills) => format!("as many again: make longhaul LONGHAUL='--kills {kills}'"),
+        None => format!("the same plan again: make longhaul SEED={seed} MINUTES={minutes}"),
+    };
+    match args.kills {
+        Some(kills) => println!("seed {seed}, {kills} kills of the broker"),
+        None => println!("seed {seed}, {minutes} minutes"),
+    }
     let (told, panics) = (again.clone(), std::panic::take_hook());
     std::panic::set_hook(Box::new(move |panic| {
         panics(panic);
         eprintln!("{told}");
     }));
-    let report = run(seed, minutes);
+    let report = run(seed, minutes, args.kills);
     println!("{report}");
     if let Some(path) = args.json {
         std::fs::write(path, serde_json::to_string_pretty(&report).unwrap()).unwrap();
@@ -75,10 +87,10 @@ fn main() -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn run(seed: u64, minutes: f64) -> Report {
-    let rounds = plan(seed, (minutes * 60.0) as u64);
+fn run(seed: u64, minutes: f64, kills: Option<u32>) -> Report {
     let kafka = Kafka::start_own(&[]);
-    let mut site = Site::on(kafka.bootstrap(), SESSION_MS, "");
+    let session_ms = if kills.is_some() { KILLS_SESSION_MS } else { SESSION_MS };
+    let mut site = Site::on(kafka.bootstrap(), session_ms, "");
     site.keep_files(true);
     println!("logs: {}", site.topology_dir().parent().unwrap().display());
     let mut fleet = Fleet::start(&site, kafka);
@@ -89,8 +101,13 @@ fn run(seed: u64, minutes: f64) -> Report {
 
     let mut tallies = BTreeMap::new();
     let began = Instant::now();
-    for round in &rounds {
-        disturb(&site, &mut fleet, began, round, &mut tallies);
+    match kills {
+        Some(kills) => kill(&site, &mut fleet, began, kills, &mut tallies),
+        None => {
+            for round in &plan(seed, (minutes * 60.0) as u64) {
+                disturb(&site, &mut fleet, began, round, &mut tallies);
+            }
+        }
     }
     let sent = load.finish();
     site.wait_until_all_is_committed();
@@ -126,6 +143,27 @@ fn disturb(site: &Site, fleet: &mut Fleet<'_>, began: Instant, round: &Round, ta
     for disturbance in &round.disturbances {
         let tally = tallies.entry(disturbance.kind()).or_default();
         (tally.times, tally.slowest_seconds) = (tally.times + 1, tally.slowest_seconds.max(seconds));
+    }
+}
+
+/// Back at once, so that the processes meet what the broker left of the transactions that it ended. Stops where the proof fails.
+fn kill(site: &Site, fleet: &mut Fleet<'_>, began: Instant, kills: u32, tallies: &mut BTreeMap<Kind, Tally>) {
+    let tally = tallies.entry(Kind::BrokerKilled).or_default();
+    for _ in 0..kills {
+        std::thread::sleep(BETWEEN_KILLS);
+        fleet.begin(Disturbance::KillBroker);
+        fleet.end(Disturbance::KillBroker);
+        let ended = Instant::now();
+        site.wait_until_so_far_all_is_committed();
+        fleet.assert_running();
+        let seconds = ended.elapsed().as_secs_f64();
+        (tally.times, tally.slowest_seconds) = (tally.times + 1, tally.slowest_seconds.max(seconds));
+        let proof = site.prove();
+        say(began, &format!("killed; committed after {seconds:.1} s; {} differences", proof.differences_total));
+        if !proof.is_sound() {
+            println!("{proof}");
+            return;
+        }
     }
 }
 
