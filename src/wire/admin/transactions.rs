@@ -28,8 +28,8 @@ const OF_TRANSACTIONS: i8 = 1;
 /// From it on, many keys can be asked for at once.
 const MANY_KEYS: i16 = 4;
 
-/// Writing implies it.
-const LOOK: Right = Right { what: "ask how a transaction ended", operation: "Describe", resource: "transactional-id" };
+/// To describe would do, which writing implies, and who looks is about to write.
+const LOOK: Right = Right { what: "ask how a transaction ended", operation: "Write", resource: "transactional-id" };
 const END: Right =
     Right { what: "commit what a transaction left open", operation: "Write", resource: "transactional-id" };
 
