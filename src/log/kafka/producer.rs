@@ -134,8 +134,7 @@ impl Began {
 
 impl Transactions {
     /// Fences every older producer of this id, and commits what its last transaction left open if it was committed. `group`: whose offsets
-    /// its transactions commit; `held_up`: where something is
-    /// open, of all partitions that are written to.
+    /// its transactions commit; `held_up`: where something is open, of all partitions that are written to.
     pub fn new(
         connection: &Connection,
         transactional_id: &str,

@@ -170,3 +170,28 @@ fn by_topic(partitions: &[TopicPartition]) -> Vec<AddPartitionsToTxnTopic> {
 fn transactional_id(id: &str) -> TransactionalId {
     TransactionalId(text(id))
 }
+
+#[cfg(test)]
+mod tests {
+    use kafka_protocol::messages::add_partitions_to_txn_response::{
+        AddPartitionsToTxnPartitionResult, AddPartitionsToTxnTopicResult,
+    };
+
+    use super::*;
+
+    #[test]
+    fn of_partitions_that_are_refused_the_cause_is_told_and_not_what_was_unattempted_for_it() {
+        let answer = |codes: &[i16]| {
+            let partition = |code: &i16| AddPartitionsToTxnPartitionResult::default().with_partition_error_code(*code);
+            let topic = AddPartitionsToTxnTopicResult::default();
+            let topic = topic.with_results_by_partition(codes.iter().map(partition).collect());
+            AddPartitionsToTxnResponse::default().with_results_by_topic_v3_and_below(vec![topic])
+        };
+        let unattempted = ResponseError::OperationNotAttempted.code();
+        let (fenced, none) = (ResponseError::InvalidProducerEpoch.code(), 0);
+        assert_eq!(worst(&answer(&[none, none])), Some(none));
+        assert_eq!(worst(&answer(&[unattempted, fenced, unattempted])), Some(fenced));
+        assert_eq!(worst(&answer(&[none, unattempted])), Some(unattempted));
+        assert_eq!(worst(&answer(&[])), None, "it does not answer");
+    }
+}

@@ -88,6 +88,9 @@ impl Transactions {
 
     /// Hands a message over as it is; answers what it weighs.
     pub fn relay(&mut self, to: &TopicHandle, partition: i32, message: Message, at: EventTime) -> Result<usize, Error> {
+        if self.is_broken() {
+            return Err(self.broken("inside the transaction"));
+        }
         let weight = message.weight();
         native::relay(self.producer()?, (to, partition), at, message).map_err(|code| match code {
             RDKafkaErrorCode::UnknownPartition | RDKafkaErrorCode::UnknownTopic => {
@@ -157,6 +160,9 @@ impl Transactions {
 
     /// Waits a little for deliveries.
     pub fn wait_for_room(&mut self) -> Result<(), Error> {
+        if self.is_broken() {
+            return Err(self.broken("inside the transaction"));
+        }
         if self.expired() {
             self.suspect = true;
             return Err(Error::Abort(
