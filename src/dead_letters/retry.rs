@@ -250,9 +250,6 @@ async fn put_back(
 }
 
 fn transact(writer: &mut KafkaWriter, records: &[NewRecord]) -> Result<(), log::Error> {
-    if writer.must_renew() {
-        writer.renew()?;
-    }
     failpoint::log("retry: before begin")?;
     writer.begin()?;
     let written = write(writer, records);

@@ -249,16 +249,18 @@ impl Transactions {
         self.began.is_none() && self.is_broken()
     }
 
+    /// To be renewed before the next transaction.
     pub fn is_suspect(&self) -> bool {
-        self.suspect
+        self.suspect || self.broke_after_commit()
     }
 
     pub fn begin(&mut self) -> Result<(), Error> {
         self.refresh()?;
         self.hear();
-        if self.is_broken() {
+        if self.is_broken() && !self.unsure {
             return Err(self.broken("since the last commit"));
         }
+        self.seen.hazard.store(false, Ordering::Relaxed);
         self.failed_delivery();
         self.producer()?.begin_transaction().map_err(|error| self.judge_kafka(error))?;
         (self.began, self.unsure) = (Some(Began::now()), true);

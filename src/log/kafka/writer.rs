@@ -32,7 +32,11 @@ impl KafkaWriter {
         self.transactions.clear(&held_up, None)
     }
 
+    /// With a new producer, if what the last transaction wrote may not be whole.
     pub fn begin(&mut self) -> Result<(), Error> {
+        if self.transactions.is_suspect() {
+            self.renew()?;
+        }
         self.transactions.begin()
     }
 
@@ -51,9 +55,5 @@ impl KafkaWriter {
     pub fn renew(&mut self) -> Result<(), Error> {
         self.transactions.renew(None, || self.reader.held_up(&self.topics, HELD_UP))?;
         self.clear()
-    }
-
-    pub fn must_renew(&self) -> bool {
-        self.transactions.is_suspect()
     }
 }

@@ -53,9 +53,6 @@ impl Told {
         if news.is_empty() {
             return Ok(());
         }
-        if self.writer.must_renew() {
-            self.writer.renew()?;
-        }
         self.writer.begin()?;
         for fact in &news {
             let mut value = Vec::new();

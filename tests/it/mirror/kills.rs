@@ -73,9 +73,6 @@ fn load(pairing: &Pairing, stop: &AtomicBool) {
     let mut number = 0;
     while !stop.load(Ordering::Relaxed) {
         let mut transaction = |writer: &mut KafkaWriter| {
-            if writer.must_renew() {
-                writer.renew()?;
-            }
             writer.begin()?;
             for _ in 0..20 {
                 let (topic, _, partitions) = &pairing.topics[usize::try_from(number % 2).unwrap()];
