@@ -118,13 +118,14 @@ pub trait Log {
     fn renew_producer(&mut self) -> Result<(), Error>;
 
     /// Whether a transport error or time-out was seen inside a transaction since the producer was made, even if the commit
-    /// succeeded: a late repetition of its end could then end the next transaction. The caller renews before it begins.
+    /// succeeded: a late repetition of its end could then end the next transaction; or since the last commit, which may not be whole
+    /// then. The caller renews before it begins.
     fn must_renew(&self) -> bool;
 
     /// Whether a connection broke since the last commit, so that what was told of it may not hold: a broker that is killed may come
     /// back without its markers (KAFKA-20734), and its offsets would be waited for without end. If so, the next renewal ends what is
     /// left of it, and the caller starts over from the committed offsets. Who acts on a commit elsewhere at once, and could not take
-    /// that back, does not ask: its next commit shows what is left.
+    /// that back, does not ask: it must renew, and what was committed is so to the end.
     fn in_doubt(&mut self) -> bool;
 }
 

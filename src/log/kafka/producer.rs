@@ -178,11 +178,7 @@ impl Transactions {
         held_up: impl FnOnce() -> Result<Vec<TopicPartition>, Error> + Send,
     ) -> Result<(), Error> {
         self.give_up();
-        let is_whole = leftovers::commit_leftovers(&self.connection, &self.transactional_id, group, held_up)?;
-        let (producer, login, seen) = create(&self.connection, &self.transactional_id, self.purpose)?;
-        (self.producer, self.login, self.seen) = (Some(producer), login, seen);
-        (self.began, self.suspect, self.timed_out, self.relayed) = (None, false, false, 0);
-        self.unsure &= !is_whole;
+        *self = Self::with(&self.connection, &self.transactional_id, self.purpose, group, held_up)?;
         Ok(())
     }
 
@@ -300,7 +296,9 @@ impl Transactions {
     fn drain(&mut self) -> Result<(), Error> {
         loop {
             let empty = self.delivers();
-            if !empty {
+            if empty {
+                self.hear();
+            } else {
                 self.serve();
                 self.refresh()?;
             }
@@ -311,9 +309,6 @@ impl Transactions {
                 let told = format!("a record was not delivered to {topic}: {error}");
                 let fenced = error.rdkafka_error_code().is_some_and(is_fenced);
                 return Err(if fenced { self.fenced(told) } else { Error::Abort(told) });
-            }
-            if empty {
-                self.hear();
             }
             if self.is_broken() {
                 return Err(self.broken("inside the transaction"));

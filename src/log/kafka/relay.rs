@@ -152,11 +152,6 @@ impl KafkaRelay {
         self.transactions.is_suspect()
     }
 
-    /// Whether a connection broke since the last commit, so that what was told of it may not hold.
-    pub fn in_doubt(&self) -> bool {
-        self.transactions.broke_after_commit()
-    }
-
     /// To be called from time to time when nothing is written.
     pub fn refresh(&mut self) -> Result<(), Error> {
         self.transactions.refresh()?;

@@ -147,7 +147,7 @@ impl<'a> Worker<'a> {
 
     /// Between two transactions.
     fn tend(&mut self) -> Result<(), Ended> {
-        if self.relay.is_suspect() || self.relay.in_doubt() {
+        if self.relay.is_suspect() {
             return Err(Error::UnknownOutcome("a connection broke during a transaction, or since".to_owned()).into());
         }
         self.relay.refresh()?;

@@ -13,7 +13,7 @@ use crate::wire::{GroupKind, GroupView};
 
 pub(super) const GROUPS_A_REQUEST: usize = 100;
 /// Of FindCoordinator: from it on, many groups can be asked for at once.
-const MANY_KEYS: i16 = 4;
+pub(super) const MANY_KEYS: i16 = 4;
 
 const FIND: Right = Right { what: "find the coordinators of groups", operation: "Describe", resource: "group" };
 const DELETE: Right = Right { what: "delete groups", operation: "Delete", resource: "group" };

@@ -13,7 +13,7 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::Request;
 
-use super::groups::group_id;
+use super::groups::{MANY_KEYS, group_id};
 use super::topics::topic_name;
 use super::{Admin, Right, known, text, unanswered};
 use crate::wire::TopicPartition;
@@ -25,8 +25,6 @@ use crate::wire::error::{Error, Refusal};
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Of FindCoordinator: a transactional id's.
 const OF_TRANSACTIONS: i8 = 1;
-/// From it on, many keys can be asked for at once.
-const MANY_KEYS: i16 = 4;
 
 /// To describe would do, which writing implies, and who looks is about to write.
 const LOOK: Right = Right { what: "ask how a transaction ended", operation: "Write", resource: "transactional-id" };
@@ -58,7 +56,7 @@ impl Admin {
     }
 
     /// A transaction of this id without a record, that is committed on these partitions and, with `group`, on its offsets: what lies open
-    /// there of an earlier one becomes part of it. Fences every producer of the id.
+    /// there of an earlier one becomes part of it. Fences every producer of the id, unless there is nothing to commit on.
     pub async fn commit_on(
         &self,
         id: &str,
@@ -66,8 +64,10 @@ impl Admin {
         partitions: &[TopicPartition],
         group: Option<&str>,
     ) -> Result<(), Error> {
-        let mut patience = Patience::to(END.what);
-        let patience = &mut patience;
+        if partitions.is_empty() && group.is_none() {
+            return Ok(());
+        }
+        let patience = &mut Patience::to(END.what);
         let make = |_| {
             let asked = InitProducerIdRequest::default().with_transactional_id(Some(transactional_id(id)));
             asked.with_transaction_timeout_ms(timeout_ms).with_producer_id((-1).into()).with_producer_epoch(-1)
@@ -89,9 +89,6 @@ impl Admin {
                 asked.with_producer_id(producer).with_producer_epoch(epoch).with_group_id(group_id(group))
             };
             self.ask_coordinator(END, id, patience, make, |answer| Some(answer.error_code)).await?;
-        }
-        if partitions.is_empty() && group.is_none() {
-            return Ok(());
         }
         let make = |_| {
             let asked = EndTxnRequest::default().with_transactional_id(transactional_id(id)).with_committed(true);

@@ -66,7 +66,10 @@ impl Left {
     }
 
     fn join(&self) -> KafkaLog {
-        KafkaLog::join(&self.connection, &self.identity, std::slice::from_ref(&self.place.topic)).unwrap()
+        let topics = std::slice::from_ref(&self.place.topic);
+        until("a broker that tells how the last transaction ended", || {
+            KafkaLog::join(&self.connection, &self.identity, topics).ok()
+        })
     }
 
     fn record(&self, value: &str) -> NewRecord {
