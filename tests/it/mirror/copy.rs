@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use fairlead::record::{Partition, Topic, TopicPartition};
 use fairlead::wire::Admin;
 
+use super::cases::{COMPACTED, until_compacted};
 use super::pair::{Pairing, all, create, record};
 use crate::conformance::wire::{Wire, batch_at, produce};
 use crate::harness::apache::{Kafka, tool};
@@ -66,20 +67,14 @@ fn aborted_records_and_marks_of_transactions_are_in_no_run() {
 #[test]
 fn gaps_of_a_compacted_topic_are_kept_apart() {
     let (source, target) = two();
-    let config = [
-        ("cleanup.policy", "compact"),
-        ("segment.ms", "200"),
-        ("min.cleanable.dirty.ratio", "0.01"),
-        ("max.compaction.lag.ms", "500"),
-    ];
-    let pairing = Pairing::new(source, target, &[("compacted", 1)], &config);
+    let pairing = Pairing::new(source, target, &[("compacted", 1)], &COMPACTED);
     let (topic, ..) = pairing.topics[0].clone();
     let mut writer = pairing.writer("w");
     let mut write = |from: i64| {
         writer.begin().unwrap();
         for number in from..from + 300 {
             let mut record = record(&topic, 0, number);
-            // Every third stays; of the others only the newest five.
+            // Every third stays; of the others only the newest of each of five keys.
             let key = if number % 3 == 0 { number } else { -number % 5 };
             record.key = Some(format!("key-{key}").into_bytes());
             writer.produce(&record).unwrap();
@@ -87,12 +82,9 @@ fn gaps_of_a_compacted_topic_are_kept_apart() {
         writer.commit().unwrap();
     };
     write(0);
-    std::thread::sleep(Duration::from_millis(500));
-    write(300); // rolls the segment, so that the first can be cleaned
-    until("the source is compacted", || {
-        let seen = all(&pairing.source, &topic, 0).ok()?;
-        (seen.len() < 500).then_some(())
-    });
+    std::thread::sleep(Duration::from_millis(500)); // longer than a segment lasts: the second mark rolls what is before it
+    write(300);
+    until_compacted(&pairing);
     let copies = pairing.start();
     let ranges = pairing.prove();
     copies.stop().unwrap();
