@@ -86,13 +86,6 @@ impl App {
         }
         let metrics = prometheus::Registry::new();
         let workers = start_workers(&topology, &endpoints, &registered, &options, &metrics)?;
-        let slack = match endpoints.slack_sink(&topology, &registered, &options.clock)? {
-            Some(config) => {
-                let sink = SlackSink::start(config, registered.formats.clone(), &metrics);
-                Some(sink.context("the Slack sink cannot be started")?)
-            }
-            None => None,
-        };
         let runner = start_runner(&topology, &endpoints, &registered, &options, &metrics)?;
         let view = endpoints.view(&topology, &registered, &options.clock)?;
         let sources = SourcesConfig {
@@ -117,6 +110,14 @@ impl App {
                 let formats = Arc::new(registered.formats.clone());
                 let started = Ingest::start(config, formats, metrics.clone(), ready).await;
                 Some(started.context("the HTTP server cannot be started")?)
+            }
+            None => None,
+        };
+        // After HTTP: Slack fetches the pictures of what it is told from there.
+        let slack = match endpoints.slack_sink(&topology, &registered, &options.clock)? {
+            Some(config) => {
+                let sink = SlackSink::start(config, registered.formats.clone(), &metrics);
+                Some(sink.context("the Slack sink cannot be started")?)
             }
             None => None,
         };

@@ -5,6 +5,7 @@
 //! is left out.
 
 use std::collections::BTreeMap;
+use std::ops::{Range, RangeInclusive};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -42,9 +43,12 @@ struct Head {
     held: Held,
     next: Offset,
     end: Offset,
-    /// A record of this time or a later one is the end. A broker is not asked where that lies: marks of transactions carry the time of
-    /// their commit, and it would answer with one that stands between records of long ago.
-    until: EventTime,
+    /// Records of other times are passed by, and hold none back.
+    range: Range<EventTime>,
+    /// A record of such a time is the end. One of a later time still, which no clock can have told, says nothing of those behind it. A
+    /// broker is not asked where the end lies: marks of transactions carry the time of their commit, and it would answer with one that
+    /// stands between records of long ago.
+    ends: RangeInclusive<EventTime>,
     piece: Batch,
     taken: usize,
 }
@@ -80,7 +84,7 @@ impl Topical {
         (from, to): (EventTime, EventTime),
         visit: &mut dyn FnMut(Recorded) -> Result<()>,
     ) -> Result<()> {
-        let mut heads = self.heads(wanted, (from, to))?;
+        let mut heads = self.heads(wanted, from..to)?;
         loop {
             for head in &mut heads {
                 head.fill(&mut self.reader)?;
@@ -89,25 +93,24 @@ impl Topical {
                 let record = head.first()?;
                 Some((record.timestamp, &head.partition, index))
             });
-            let Some((timestamp, _, index)) = first.min() else { return Ok(()) };
+            let Some((_, _, index)) = first.min() else { return Ok(()) };
             let head = &mut heads[index];
-            if (from..to).contains(&timestamp)
-                && let Some(record) = head.first()
-            {
+            if let Some(record) = head.first() {
                 visit(self.decoded(head.held, &record)?)?;
             }
             head.taken += 1;
         }
     }
 
-    fn heads(&mut self, wanted: &Topics, (from, to): (EventTime, EventTime)) -> Result<Vec<Head>> {
-        let (mut heads, until) = (Vec::new(), to.plus_ms(DISORDER_MS));
+    fn heads(&mut self, wanted: &Topics, range: Range<EventTime>) -> Result<Vec<Head>> {
+        let ends = range.end.plus_ms(DISORDER_MS)..=self.clock.now().plus_ms(DISORDER_MS);
+        let mut heads = Vec::new();
         for (topic, held) in wanted {
             for partition in self.partitions.get(topic).into_iter().flatten() {
                 let end = self.reader.watermarks(partition)?.high;
-                let next = self.reader.offset_at(partition, from)?;
-                let (partition, held) = (partition.clone(), *held);
-                heads.push(Head { partition, held, next, end, until, piece: Batch::default(), taken: 0 });
+                let next = self.reader.offset_at(partition, range.start)?;
+                let (partition, held, range, ends) = (partition.clone(), *held, range.clone(), ends.clone());
+                heads.push(Head { partition, held, next, end, range, ends, piece: Batch::default(), taken: 0 });
             }
         }
         Ok(heads)
@@ -154,11 +157,17 @@ impl Head {
     /// Reads on until there is a first record, or nothing more to come.
     fn fill(&mut self, reader: &mut KafkaReader) -> Result<()> {
         let mut moved = Instant::now();
-        while self.taken == self.piece.len() && self.next < self.end {
+        loop {
+            while self.first().is_some_and(|record| !self.range.contains(&record.timestamp)) {
+                self.taken += 1;
+            }
+            if self.taken < self.piece.len() || self.next >= self.end {
+                return Ok(());
+            }
             self.piece.clear();
             self.taken = 0;
             let next = reader.read(&self.partition, self.next, PIECE_BYTES, PIECE_WAIT, &mut self.piece)?;
-            let beyond = self.piece.iter().find(|record| record.timestamp >= self.until);
+            let beyond = self.piece.iter().find(|record| self.ends.contains(&record.timestamp));
             self.end = beyond.map_or(self.end, |record| record.offset.min(self.end));
             if next > self.next {
                 (self.next, moved) = (next, Instant::now());
@@ -170,6 +179,5 @@ impl Head {
                 );
             }
         }
-        Ok(())
     }
 }
