@@ -11,25 +11,8 @@
 
 use thiserror::Error;
 
+use super::ranges::Span;
 use crate::event::{MirrorRange, MirrorRun};
-
-/// A run with its offsets written out: the record at `source + i` was copied to `target + i`, for each `i` below `count`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Run {
-    pub source: i64,
-    pub target: i64,
-    pub count: i64,
-}
-
-impl Run {
-    pub fn source_end(&self) -> i64 {
-        self.source + self.count
-    }
-
-    pub fn target_end(&self) -> i64 {
-        self.target + self.count
-    }
-}
 
 /// Why a delivery is none: the transaction that it is part of is to be aborted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -70,7 +53,7 @@ impl Runs {
     }
 
     /// Records that lie side by side on both sides were delivered.
-    pub fn push(&mut self, Run { source, target, count }: Run) -> Result<(), Refused> {
+    pub fn push(&mut self, Span { source, target, count }: Span) -> Result<(), Refused> {
         if target < 0 {
             return Err(Refused::NoOffset { source_offset: source });
         }
@@ -102,10 +85,10 @@ impl Runs {
 }
 
 /// The runs of a range with their offsets, in order.
-pub fn runs(range: &MirrorRange) -> impl Iterator<Item = Run> + '_ {
+pub fn runs(range: &MirrorRange) -> impl Iterator<Item = Span> + '_ {
     let (mut source, mut target) = (range.source_start, range.target_start.unwrap_or_default());
     range.runs.iter().map(move |run| {
-        let at = Run { source: source + run.skip, target: target + run.shift, count: run.count };
+        let at = Span { source: source + run.skip, target: target + run.shift, count: run.count };
         (source, target) = (at.source_end(), at.target_end());
         at
     })
@@ -115,11 +98,11 @@ pub fn runs(range: &MirrorRange) -> impl Iterator<Item = Run> + '_ {
 mod tests {
     use super::*;
 
-    fn run(source: i64, target: i64, count: i64) -> Run {
-        Run { source, target, count }
+    fn run(source: i64, target: i64, count: i64) -> Span {
+        Span { source, target, count }
     }
 
-    fn range(source_start: i64, source_end: i64, delivered: &[Run]) -> MirrorRange {
+    fn range(source_start: i64, source_end: i64, delivered: &[Span]) -> MirrorRange {
         let mut made = Runs::from(source_start);
         delivered.iter().for_each(|run| made.push(*run).unwrap());
         let taken = delivered.iter().map(|run| run.count).sum();
@@ -200,7 +183,7 @@ mod tests {
                     (source, target) = (source + count, target + count);
                 }
                 let range = range(100, source + 3, &each);
-                let single = |run: Run| (0..run.count).map(move |i| (run.source + i, run.target + i));
+                let single = |run: Span| (0..run.count).map(move |i| (run.source + i, run.target + i));
                 let back: Vec<_> = runs(&range).flat_map(single).collect();
                 proptest::prop_assert_eq!(back, each.iter().map(|run| (run.source, run.target)).collect::<Vec<_>>());
                 Ok(())

@@ -29,8 +29,8 @@ use thiserror::Error;
 
 use crate::event::MirrorRange;
 
-/// Copies the offsets of which follow each other on both sides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Copies the offsets of which follow each other on both sides: the record at `source + i` is at `target + i`, for each `i` below `count`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Span {
     pub source: i64,
     pub target: i64,

@@ -24,6 +24,8 @@ use crate::rotation::{Rota, Rotations};
 const DAY_MS: i64 = 86_400_000;
 /// With less than this ahead the calendar is said to run out.
 const AHEAD_MS: i64 = 7 * DAY_MS;
+/// What the ids of its roots begin with, where an action names an incident.
+const ROOT: &str = "handover-";
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -166,9 +168,14 @@ impl State {
     }
 }
 
+/// The rotation that tells this root; `None`: a root of an incident.
+pub fn of_root(incident_id: &str) -> Option<&str> {
+    incident_id.strip_prefix(ROOT)?.rsplit_once('-').map(|(rotation, _)| rotation)
+}
+
 /// Its own root, so that each hand-over wakes who comes on.
 fn told(rotation: &str, channel: &str, text: String, at_ms: i64) -> SlackAction {
-    let incident_id = format!("handover-{rotation}-{at_ms}");
+    let incident_id = format!("{ROOT}{rotation}-{at_ms}");
     SlackAction {
         id: format!("{incident_id}-post"),
         incident_id,

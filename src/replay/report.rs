@@ -41,6 +41,8 @@ pub struct Totals {
 pub struct Told {
     /// Of which something was told.
     pub incidents: u64,
+    /// Roots of rotations: the duty changes hands, or a calendar runs out.
+    pub changes_of_duty: u64,
     pub roots: u64,
     pub replies: u64,
     /// Of roots and logs.
@@ -52,7 +54,11 @@ impl Told {
     pub fn of<'a>(stories: impl IntoIterator<Item = &'a Story>) -> Self {
         let mut told = Self::default();
         for story in stories {
-            told.incidents += u64::from(!story.steps.is_empty() || !story.messages.is_empty());
+            let is_told = u64::from(!story.steps.is_empty() || !story.messages.is_empty());
+            match story.rotation {
+                Some(_) => told.changes_of_duty += is_told,
+                None => told.incidents += is_told,
+            }
             told.mentions += story.mentions().count() as u64;
             for message in &story.messages {
                 match message.kind {

@@ -1,4 +1,5 @@
-//! What was told of each incident: its steps, and its messages as a person would read them.
+//! What was told of each incident: its steps, and its messages as a person would read them. What a rotation says when the duty changes hands
+//! is a story of its own, of one message.
 //!
 //! Built the same way from what a replay says and from what lies recorded on the topics. A snapshot that is told twice counts once.
 
@@ -9,11 +10,15 @@ use serde::Serialize;
 use crate::embedded::slack::rendered;
 use crate::event::{Incident, IncidentChange, IncidentState, Level, Mention, SlackAction, SlackActionKind};
 use crate::operator::notify::tokens_that_wake;
+use crate::operator::rotation;
 use crate::record::EventTime;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Story {
     pub incident: String,
+    /// Who tells it, if it is no incident but a change of duty.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<String>,
     pub service: String,
     pub environment: Option<String>,
     pub group: Vec<String>,
@@ -104,6 +109,9 @@ impl Stories {
         }
         let story = self.by_incident.entry(action.incident_id.clone()).or_default();
         story.incident.clone_from(&action.incident_id);
+        if let Some(rotation) = rotation::of_root(&action.incident_id) {
+            (story.rotation, story.opened_at_ms) = (Some(rotation.to_owned()), action.created_at_ms);
+        }
         let blocks: Vec<serde_json::Value> = serde_json::from_str(&action.blocks).unwrap_or_default();
         story.messages.push(Message {
             at_ms: at.0,
@@ -139,6 +147,9 @@ impl Story {
 
     /// `None`: it stands open at the end.
     pub fn resolved_at_ms(&self) -> Option<i64> {
+        if self.rotation.is_some() {
+            return Some(self.opened_at_ms);
+        }
         self.all_steps().last().filter(|step| step.state == IncidentState::Resolved).map(|step| step.at_ms)
     }
 
@@ -151,8 +162,11 @@ impl Story {
         self.messages.iter().flat_map(|message| message.mentions.iter().map(|id| (message.at_ms, id.as_str())))
     }
 
-    /// `checkout (production)`, with the rest of its group.
+    /// `checkout (production)`, with the rest of its group; `rotation sre`.
     pub fn title(&self) -> String {
+        if let Some(rotation) = &self.rotation {
+            return format!("rotation {rotation}");
+        }
         let environment = self.environment.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
         let told =
             |pair: &&String| self.environment.as_ref().is_none_or(|name| **pair != format!("environment={name}"));
@@ -175,6 +189,37 @@ fn mentions(text: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::replay::report::Told;
+
+    #[test]
+    fn a_change_of_duty_is_no_incident_and_lasts_for_no_time() {
+        let mut stories = Stories::new(EventTime(1_000));
+        let incident_id = "handover-sre-eu-60000".to_owned();
+        stories.action(
+            EventTime(60_005),
+            &SlackAction {
+                id: format!("{incident_id}-post"),
+                incident_id,
+                version: 1,
+                kind: SlackActionKind::PostRoot,
+                channel: "#oncall".into(),
+                level: Level::Medium,
+                text: "<@U0MARIA> is on call".into(),
+                blocks: "[]".into(),
+                terminal: true,
+                broadcast: false,
+                created_at_ms: 60_000,
+                users: Vec::new(),
+            },
+        );
+        let told = stories.told();
+        let [story] = &told[..] else { panic!("{told:?}") };
+        assert_eq!(
+            (story.title(), story.opened_at_ms, story.resolved_at_ms()),
+            ("rotation sre-eu".into(), 60_000, Some(60_000))
+        );
+        assert_eq!(Told::of(&told), Told { changes_of_duty: 1, roots: 1, mentions: 1, ..Told::default() });
+    }
 
     #[test]
     fn a_mention_is_a_person_a_group_or_everybody_and_a_date_or_a_link_is_none() {

@@ -70,10 +70,11 @@ pub fn head(name: &str, replay: &Replay, window: &Window) -> String {
 
 pub fn replay(name: &str, replay: &Replay, window: &Window) -> String {
     let mut out = head(name, replay, window);
-    let Told { incidents, roots, replies, rewritings, mentions } = replay.told;
+    let Told { incidents, changes_of_duty, roots, replies, rewritings, mentions } = replay.told;
+    let duty = if changes_of_duty == 0 { String::new() } else { format!(", {changes_of_duty} changes of duty") };
     _ = writeln!(
         out,
-        "{incidents} incidents, {roots} roots, {replies} replies, {rewritings} rewritings, {mentions} mentions"
+        "{incidents} incidents{duty}, {roots} roots, {replies} replies, {rewritings} rewritings, {mentions} mentions"
     );
     replay.incidents.iter().for_each(|told| story(&mut out, told));
     out
@@ -129,13 +130,15 @@ pub fn diff(diff: &Diff, head: &str) -> String {
     let (before, after) = (&diff.before, &diff.after);
     let rows = [
         ("incidents", before.told.incidents, after.told.incidents),
+        ("duty", before.told.changes_of_duty, after.told.changes_of_duty),
         ("critical", before.critical, after.critical),
         ("roots", before.told.roots, after.told.roots),
         ("replies", before.told.replies, after.told.replies),
         ("rewritings", before.told.rewritings, after.told.rewritings),
         ("mentions", before.told.mentions, after.told.mentions),
     ];
-    for (name, one, other) in rows {
+    // Few have rotations.
+    for (name, one, other) in rows.into_iter().filter(|(name, one, other)| *name != "duty" || one + other > 0) {
         _ = writeln!(out, "{name:12} {one:>width$} {other:>width$}{}", by(one, other));
     }
     let count = |outcome| diff.incidents.iter().filter(|one| one.outcome == outcome).count();

@@ -3,7 +3,8 @@
 use crate::event::MirrorRange;
 use crate::log::kafka::Message;
 use crate::mirror::checksum::{Checksum, time_of_copy};
-use crate::mirror::range::{Refused, Run, Runs};
+use crate::mirror::range::{Refused, Runs};
+use crate::mirror::ranges::Span;
 use crate::mirror::shard::{Frontier, Stop};
 use crate::record::TopicPartition;
 
@@ -74,8 +75,8 @@ impl Lane {
         self.open = Open::from(next);
     }
 
-    pub fn delivered(&mut self, run: Run) -> Result<(), Refused> {
-        self.open.runs.push(run)
+    pub fn delivered(&mut self, span: Span) -> Result<(), Refused> {
+        self.open.runs.push(span)
     }
 
     /// There is something to tell: records, or only that it was read on.

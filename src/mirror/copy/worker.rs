@@ -16,7 +16,7 @@ use crate::event::Fact;
 use crate::log::Error;
 use crate::log::kafka::{KafkaRelay, Message, Slot, Taken};
 use crate::mirror::checksum::time_of_copy;
-use crate::mirror::range::Run;
+use crate::mirror::ranges::Span;
 use crate::mirror::shard::{Frontier, Stop, out_of_range};
 use crate::record::{EventTime, NewRecord, TopicPartition};
 use crate::runtime::failpoint;
@@ -258,8 +258,8 @@ impl<'a> Worker<'a> {
         failpoint::log("mirror: after produce")?;
         self.same_topics()?;
         for (slot, delivered) in self.relay.settle()? {
-            let run = Run { source: delivered.source, target: delivered.target, count: delivered.count };
-            self.lanes[slot].0.delivered(run).map_err(|refused| Error::Abort(refused.to_string()))?;
+            let span = Span { source: delivered.source, target: delivered.target, count: delivered.count };
+            self.lanes[slot].0.delivered(span).map_err(|refused| Error::Abort(refused.to_string()))?;
         }
         let now_ms = self.shared.flow.clock.now().0;
         let mut told = Vec::with_capacity(self.moved.len());

@@ -87,13 +87,16 @@ fn table(out: &mut String, page: &Page<'_>) {
     *out += "</tr></thead><tbody>\n";
     let told: Vec<Told> = page.sides.iter().map(|(_, side)| side.told).collect();
     let row = |count: fn(&Told) -> u64| told.iter().map(|told| format!("<td>{}</td>", count(told))).collect::<String>();
-    for (name, cells) in [
+    let has_duty = told.iter().any(|told| told.changes_of_duty > 0);
+    let duty = has_duty.then(|| ("changes of duty", row(|told| told.changes_of_duty)));
+    let rows = [
         ("incidents", row(|told| told.incidents)),
         ("roots", row(|told| told.roots)),
         ("replies", row(|told| told.replies)),
         ("rewritings", row(|told| told.rewritings)),
         ("mentions", row(|told| told.mentions)),
-    ] {
+    ];
+    for (name, cells) in rows.into_iter().chain(duty) {
         _ = writeln!(out, "<tr><th scope=\"row\">{name}</th>{cells}</tr>");
     }
     *out += "</tbody></table>\n";
@@ -111,7 +114,9 @@ fn legend(out: &mut String, compared: bool) {
 
 fn services(out: &mut String, page: &Page<'_>, entries: &[Entry<'_>]) {
     let of = |entry: &Entry<'_>| {
-        entry.stories.iter().flatten().next().map(|story| story.service.clone()).unwrap_or_default()
+        let story = entry.stories.iter().flatten().next();
+        let name = |story: &&Story| if story.rotation.is_some() { story.title() } else { story.service.clone() };
+        story.map(name).unwrap_or_default()
     };
     let mut services: Vec<String> = entries.iter().map(of).collect();
     services.sort();

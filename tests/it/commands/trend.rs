@@ -202,8 +202,10 @@ fn the_samples_of_a_topic_are_read_by_selector_and_time() {
     let formats = formats(&registry, topic);
     let producer: BaseProducer = ClientConfig::new().set("bootstrap.servers", &bootstrap).create().unwrap();
     // A clock that is 70 years ahead ends nothing of what comes behind it.
-    [CART, CHECKOUT].map(|series| write(&producer, (topic, None), &formats, series, 4_000_000_000, 0.9));
-    samples().for_each(|(series, at, value)| write(&producer, (topic, None), &formats, series, at, value));
+    let ahead = [CART, CHECKOUT].map(|series| (series, 4_000_000_000, 0.9));
+    for (series, at, value) in ahead.into_iter().chain(samples()) {
+        write(&producer, (topic, None), &formats, series, at, value);
+    }
     producer.flush(PATIENCE).unwrap();
     let args = |more: &[&str]| {
         let given =
