@@ -186,11 +186,17 @@ impl Clusters {
         end
     }
 
-    /// The last stable offset.
+    /// Once no transaction is open there: a commit is told before its mark stands on the partition, and the stable end lies before it.
     pub fn end(&self, bootstrap: &str, topic: &str, number: i32) -> i64 {
         let admin = Admin::new(&Connection::new(bootstrap)).unwrap();
         let key = (topic.to_owned(), number);
-        block_on(admin.offsets(std::slice::from_ref(&key), At::Latest { committed: true })).unwrap()[&key].offset
+        let end = |committed| {
+            block_on(admin.offsets(std::slice::from_ref(&key), At::Latest { committed })).unwrap()[&key].offset
+        };
+        until("no transaction is open", || {
+            let stable = end(true);
+            (stable == end(false)).then_some(stable)
+        })
     }
 
     /// What is set on the target's topic itself.
