@@ -130,15 +130,14 @@ pub fn diff(diff: &Diff, head: &str) -> String {
     let (before, after) = (&diff.before, &diff.after);
     let rows = [
         ("incidents", before.told.incidents, after.told.incidents),
-        ("duty", before.told.changes_of_duty, after.told.changes_of_duty),
         ("critical", before.critical, after.critical),
         ("roots", before.told.roots, after.told.roots),
         ("replies", before.told.replies, after.told.replies),
         ("rewritings", before.told.rewritings, after.told.rewritings),
         ("mentions", before.told.mentions, after.told.mentions),
     ];
-    // Few have rotations.
-    for (name, one, other) in rows.into_iter().filter(|(name, one, other)| *name != "duty" || one + other > 0) {
+    let duty = [("duty", before.told.changes_of_duty, after.told.changes_of_duty)];
+    for (name, one, other) in rows.into_iter().chain(duty.into_iter().filter(|(_, one, other)| one + other > 0)) {
         _ = writeln!(out, "{name:12} {one:>width$} {other:>width$}{}", by(one, other));
     }
     let count = |outcome| diff.incidents.iter().filter(|one| one.outcome == outcome).count();

@@ -42,6 +42,11 @@ fn told(script: &str) -> Vec<String> {
     let shown = |(at, _, fact): &(EventTime, &str, Fact<'_>)| {
         let Fact::SlackAction(action) = fact else { panic!("only actions are told") };
         assert_eq!(action.created_at_ms.max(at.0), action.created_at_ms);
+        let rotation = of_root(&action.incident_id);
+        assert_eq!(
+            rotation.is_some_and(|name| operator().rotations.contains_key(name)),
+            action.kind == SlackActionKind::PostRoot
+        );
         match action.kind {
             SlackActionKind::SetGroup => {
                 format!("{} {} v{} {}", clock(*at), action.channel, action.version, action.users.join(","))

@@ -68,7 +68,9 @@ impl Left {
     fn join(&self) -> KafkaLog {
         let topics = std::slice::from_ref(&self.place.topic);
         until("a broker that tells how the last transaction ended", || {
-            KafkaLog::join(&self.connection, &self.identity, topics).ok()
+            KafkaLog::join(&self.connection, &self.identity, topics)
+                .inspect_err(|error| eprintln!("join: {error}"))
+                .ok()
         })
     }
 
